@@ -1,0 +1,54 @@
+"""embudo: autoencoders from small parts that compose.
+
+The names below are imported when first used, so that ``import embudo`` itself costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from embudo.models.autoencoder import Autoencoder
+    from embudo.models.persistence import load
+    from embudo.models.presets import undercomplete_autoencoder
+    from embudo.parts.architectures import MLP
+    from embudo.parts.optimizers import SGD, Adam
+    from embudo.parts.penalties import L1, L2
+    from embudo.parts.training import Training
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Autoencoder": "models.autoencoder",
+    "load": "models.persistence",
+    "undercomplete_autoencoder": "models.presets",
+    "MLP": "parts.architectures",
+    "L1": "parts.penalties",
+    "L2": "parts.penalties",
+    "Training": "parts.training",
+    "Adam": "parts.optimizers",
+    "SGD": "parts.optimizers",
+}
+
+__all__ = [
+    "L1",
+    "L2",
+    "MLP",
+    "SGD",
+    "Adam",
+    "Autoencoder",
+    "Training",
+    "load",
+    "undercomplete_autoencoder",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'embudo' has no attribute {name!r}")
+    value = getattr(import_module(f"embudo.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""What comes in: arrays, tables, files and folders, cut into batches."""

@@ -1,0 +1,132 @@
+"""Batches: rows of one matrix, cut along a seeded permutation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from embudo.data.arrays import Matrix
+from embudo.data.scaling import Scaler
+
+
+def block_rows(n_features: int) -> int:
+    """Return how many rows are scaled, encoded or decoded at a time: few enough to stay in cache."""
+    return max(1, min(1000, 2**25 // max(1, n_features)))
+
+
+class Rows(Protocol):
+    """Scaled samples that can be taken by index and in order."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return the samples at `indices`, shape (len(indices), n_features)."""
+        ...
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield all samples in order, a block at a time."""
+        ...
+
+
+class TensorRows:
+    """Samples of one tensor, on its device."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return the samples at `indices`."""
+        return self.rows.index_select(0, indices.to(self.rows.device))
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield all samples in order."""
+        yield from self.rows.split(block_rows(self.rows.shape[1]))
+
+
+class SparseRows:
+    """Samples of a CSR matrix, made dense and scaled a batch at a time."""
+
+    def __init__(self, rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> None:
+        self.rows, self.scaler, self.dtype = rows, scaler, dtype
+
+    def __len__(self) -> int:
+        return int(self.rows.shape[0])
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return the samples at `indices`, dense."""
+        return dense_block(self.rows[indices.numpy()], self.scaler, self.dtype)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield all samples in order, dense."""
+        size = block_rows(self.rows.shape[1])
+        for start in range(0, len(self), size):
+            yield dense_block(self.rows[start : start + size], self.scaler, self.dtype)
+
+
+def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
+    """Return a few rows, scaled, as a tensor on the CPU."""
+    dense = rows.toarray() if scipy.sparse.issparse(rows) else rows
+    scaled = np.require(scaler.apply(dense), requirements=["C", "W"])
+    if not scaled.dtype.isnative:
+        scaled = scaled.astype(scaled.dtype.newbyteorder("="))
+    if scaled.dtype.kind != "f" or scaled.dtype.itemsize > 8:
+        scaled = scaled.astype(np.float64 if dtype == torch.float64 else np.float32)
+    return torch.from_numpy(scaled).to(dtype)
+
+
+def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.device) -> Rows:
+    """Return the scaled samples of X: one tensor on `device`, or dense batches of a sparse matrix.
+
+    An array that needs neither scaling nor conversion is shared, not copied.
+    """
+    if scipy.sparse.issparse(X):
+        return SparseRows(X, scaler, dtype)
+    if scaler.kind is None and X.flags.c_contiguous and X.flags.writeable and X.dtype.isnative and X.dtype.kind == "f":
+        tensor = torch.from_numpy(X).to(dtype)
+    else:
+        tensor = torch.empty(X.shape, dtype=dtype)
+        size = block_rows(X.shape[1])
+        for start in range(0, len(X), size):
+            tensor[start : start + size] = dense_block(X[start : start + size], scaler, dtype)
+    return TensorRows(tensor.to(device))
+
+
+class Batches:
+    """Batches of rows in an order that seed and epoch decide.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        Samples in a batch; the last one of an epoch may be smaller.
+    seed : int
+        Decides the order.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in an epoch."""
+        return len(self.rows)
+
+    def epoch(self, number: int) -> Iterator[Tensor]:
+        """Yield the batches of epoch `number`, in an order that depends on nothing but seed and number."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        order = torch.randperm(len(self.rows), generator=generator)
+        for indices in order.split(self.batch_size):
+            yield self.rows.take(indices)

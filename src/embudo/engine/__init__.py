@@ -1,0 +1,1 @@
+"""Training: objective, loop, devices, progress and history."""

@@ -1,0 +1,98 @@
+"""From objective to trained weights: the body of the loop, with early stopping, progress and interruption."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from embudo.data.batches import Rows
+from embudo.engine.history import History, append
+from embudo.engine.loop import AutogradStep, BatchSource, train
+from embudo.engine.progress import Progress
+from embudo.errors import TrainingDiverged, TrainingInterrupted
+from embudo.parts.training import Training
+
+
+class Snapshot:
+    """A copy of the weights to come back to."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
+        self.parameters = parameters
+        self.copies = [p.detach().clone() for p in parameters]
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Copy the weights as they are now."""
+        for copy, parameter in zip(self.copies, self.parameters, strict=True):
+            copy.copy_(parameter)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Set the weights back to the copy."""
+        for copy, parameter in zip(self.copies, self.parameters, strict=True):
+            parameter.copy_(copy)
+
+
+def run(
+    step: AutogradStep,
+    batches: BatchSource,
+    training: Training,
+    history: History,
+    *,
+    validation: Rows | None = None,
+) -> None:
+    """Train, and leave the best (with patience) or last weights in place.
+
+    Parameters
+    ----------
+    step : AutogradStep
+        What learns from a batch; its weights are changed in place.
+    batches : BatchSource
+        The training samples.
+    training : Training
+        How long, and when to stop.
+    history : dict of lists
+        A row is added for each epoch, so that it is whole also where training ends early.
+    validation : Rows, optional
+        Held-out samples.
+
+    Raises
+    ------
+    TrainingDiverged
+        If the loss stops being finite; the last good weights are in place then.
+
+    Warns
+    -----
+    TrainingInterrupted
+        If Ctrl-C stopped the training; the weights are those learnt so far.
+    """
+    first = len(history.get("epoch", ())) + 1
+    kept = Snapshot(step.parameters)
+    best, best_epoch = float("inf"), first
+    progress = Progress(training.verbose, first + training.epochs - 1)
+    try:
+        with progress:
+            for epoch in train(step, progress.watch(batches), training, validation=validation, first_epoch=first):
+                append(history, epoch)
+                progress.show(epoch)
+                if training.patience is None or epoch.validation_loss is None:
+                    kept.take()
+                elif epoch.validation_loss < best:
+                    best, best_epoch = epoch.validation_loss, epoch.number
+                    kept.take()
+                elif epoch.number - best_epoch >= training.patience:
+                    break
+    except TrainingDiverged:
+        kept.restore()
+        raise
+    except KeyboardInterrupt:
+        epochs = len(history.get("epoch", ()))
+        warnings.warn(
+            f"Training was interrupted after {epochs} of {first + training.epochs - 1} epochs: "
+            "the model keeps what it has learnt so far.",
+            TrainingInterrupted,
+            stacklevel=2,
+        )
+    if training.patience is not None and best < float("inf"):
+        kept.restore()

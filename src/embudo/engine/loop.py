@@ -1,0 +1,158 @@
+"""The training loop: a generator that yields one record an epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from embudo.data.batches import Rows
+from embudo.engine.history import Epoch
+from embudo.engine.objective import Objective
+from embudo.engine.runtime import Runtime
+from embudo.errors import TrainingDiverged
+from embudo.parts.training import Training
+
+
+class BatchSource(Protocol):
+    """Batches by epoch."""
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in an epoch."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        ...
+
+    def epoch(self, number: int) -> Iterator[Tensor]:
+        """Yield the batches of one epoch."""
+        ...
+
+
+class AutogradStep:
+    """One step of gradient descent, the gradient by automatic differentiation.
+
+    Parameters
+    ----------
+    objective : Objective
+        Its parameters are changed in place.
+    training : Training
+        Optimizer and clipping.
+    runtime : Runtime
+        Device and arithmetic.
+    """
+
+    def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
+        self.objective, self.runtime = objective, runtime
+        self.parameters = list(objective.parameters())
+        self.optimizer = training.optimizer.build(self.parameters)
+        self.lr, self.clip = training.optimizer.lr, training.clip
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Use `lr` from the next step on."""
+        self.lr = lr
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def __call__(self, x: Tensor) -> dict[str, Tensor]:
+        """Learn from one batch, shape (n, n_features); return the terms of its objective before the step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.runtime.autocast():
+            terms: dict[str, Tensor] = self.objective(x.to(self.runtime.device))
+            total = terms["reconstruction"] if len(terms) == 1 else torch.stack(list(terms.values())).sum()
+        total.backward()
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        return terms
+
+
+def train(
+    step: AutogradStep,
+    batches: BatchSource,
+    training: Training,
+    *,
+    validation: Rows | None = None,
+    first_epoch: int = 1,
+) -> Iterator[Epoch]:
+    """Train for ``training.epochs`` epochs and yield a record after each.
+
+    Parameters
+    ----------
+    step : AutogradStep
+        What learns from a batch.
+    batches : BatchSource
+        The training samples.
+    training : Training
+        Epochs and schedule.
+    validation : Rows, optional
+        Samples that are measured after each epoch, and not learnt from.
+    first_epoch : int, default=1
+        Number of the first epoch.
+
+    Yields
+    ------
+    Epoch
+
+    Raises
+    ------
+    TrainingDiverged
+        If a term of the objective, or a weight, is not finite after an epoch.
+    """
+    n_steps = training.epochs * len(batches)
+    done = 0
+    for number in range(first_epoch, first_epoch + training.epochs):
+        started = time.perf_counter()
+        sums: dict[str, Tensor] = {}
+        for x in batches.epoch(number):
+            if training.schedule:
+                step.set_learning_rate(training.optimizer.lr * training.learning_rate_share(done / n_steps))
+            for name, value in step(x).items():
+                weighted = value.detach() * len(x)
+                sums[name] = sums[name] + weighted if name in sums else weighted
+            done += 1
+        terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
+        stepped = time.perf_counter()
+        _check_finite(terms, step, number)
+        held_out = None if validation is None else mean_loss(step, validation)
+        if held_out is not None:
+            _check_finite({"validation_loss": held_out}, step, number)
+        yield Epoch(
+            number=number,
+            terms=terms,
+            validation_loss=held_out,
+            learning_rate=step.lr,
+            seconds=time.perf_counter() - started,
+            samples_per_second=batches.n_samples / (stepped - started),
+        )
+
+
+@torch.no_grad()
+def mean_loss(step: AutogradStep, rows: Rows) -> float:
+    """Return the mean reconstruction loss of `rows`, per sample."""
+    total = 0.0
+    for x in rows.blocks():
+        with step.runtime.autocast():
+            total += float(step.objective.reconstruction_loss(x.to(step.runtime.device))) * len(x)
+    return total / len(rows)
+
+
+@torch.no_grad()
+def _check_finite(terms: dict[str, float], step: AutogradStep, number: int) -> None:
+    culprit = next((name for name, value in terms.items() if not math.isfinite(value)), None)
+    if culprit is not None:
+        what = f"the term {culprit!r} of the loss became {terms[culprit]}"
+    elif not all(bool(p.isfinite().all()) for p in step.parameters):
+        what = "a weight stopped being finite"
+    else:
+        return
+    raise TrainingDiverged(
+        f"Training diverged: in epoch {number} {what}. Try a smaller learning rate (now {step.lr:g}), "
+        'clip=1.0, or scale="standard"; the last good weights are kept.'
+    )

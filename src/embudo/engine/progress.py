@@ -1,0 +1,175 @@
+"""Progress of a training: a bar on a terminal, an updating line in a notebook, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from torch import Tensor
+
+from embudo.engine.history import Epoch
+from embudo.engine.loop import BatchSource
+
+LOG_EVERY = 5.0  #: seconds between lines in a log
+DRAW_EVERY = 0.1  #: seconds between drawings of a bar
+QUIET_FOR = 1.0  #: seconds before "auto" shows anything
+
+
+class Face(Protocol):
+    """Where progress is drawn."""
+
+    def draw(self, done: float, text: str, last: bool) -> None:
+        """Show that `done` epochs are over, with `text` beside."""
+        ...
+
+    def close(self) -> None:
+        """Leave the last drawing in place."""
+        ...
+
+
+class Terminal:
+    """A bar with the time left, by rich."""
+
+    def __init__(self, epochs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.bar = Bar(
+            BarColumn(24),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            auto_refresh=False,
+        )
+        self.task = self.bar.add_task("", total=epochs)
+        self.bar.start()
+
+    def draw(self, done: float, text: str, last: bool) -> None:
+        """Move the bar."""
+        self.bar.update(self.task, completed=done, description=text, refresh=True)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.stop()
+
+
+class Notebook:
+    """One line that is written over."""
+
+    def __init__(self, epochs: int) -> None:
+        from IPython.display import display
+
+        self.epochs = epochs
+        self.handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def draw(self, done: float, text: str, last: bool) -> None:
+        """Replace the line."""
+        filled = round(24 * done / self.epochs)
+        self.handle.update({"text/plain": f"{'█' * filled}{'░' * (24 - filled)} {text}"}, raw=True)
+
+    def close(self) -> None:
+        """Leave the line as it stands."""
+
+
+class Log:
+    """A plain line every few seconds, and the last one."""
+
+    def __init__(self, epochs: int) -> None:
+        self.next_line = 0.0
+
+    def draw(self, done: float, text: str, last: bool) -> None:
+        """Write a line if it is time."""
+        if done == int(done) and (last or time.monotonic() >= self.next_line):
+            print(text, file=sys.stderr, flush=True)
+            self.next_line = time.monotonic() + LOG_EVERY
+
+    def close(self) -> None:
+        """Nothing stands open."""
+
+
+def face_here() -> type[Terminal] | type[Notebook] | type[Log]:
+    """Return the face that suits where this process writes to."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None and getattr(shell, "kernel", None) is not None:
+        return Notebook
+    return Terminal if sys.stderr is not None and sys.stderr.isatty() else Log
+
+
+class Progress:
+    """Shows how far a training is.
+
+    Parameters
+    ----------
+    verbose : {"auto", True, False}
+        "auto" shows nothing in logs, nor for a training of less than a second.
+    epochs : int
+        Number of the last epoch.
+    """
+
+    def __init__(self, verbose: bool | str, epochs: int) -> None:
+        kind = face_here()
+        self.kind = None if verbose is False or (verbose == "auto" and kind is Log) else kind
+        self.epochs = epochs
+        self.text = ""
+        self.face: Face | None = None
+        self.next_draw = time.monotonic() + (QUIET_FOR if verbose == "auto" else 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.face is not None:
+            self.face.close()
+
+    def watch(self, batches: BatchSource) -> BatchSource:
+        """Return the same batches; each one that is taken moves the bar."""
+        return batches if self.kind is None else _Watched(batches, self)
+
+    def advance(self, done: float) -> None:
+        """Say that `done` epochs are over, in parts of one."""
+        if self.kind is not None and time.monotonic() >= self.next_draw:
+            self._draw(done)
+
+    def show(self, epoch: Epoch) -> None:
+        """Say what an epoch came to."""
+        if self.kind is None:
+            return
+        self.text = f"epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.5g}"
+        if epoch.validation_loss is not None:
+            self.text += f"  validation {epoch.validation_loss:.5g}"
+        self.text += f"  {epoch.samples_per_second:,.0f} samples/s"
+        if self.face is not None or time.monotonic() >= self.next_draw:
+            self._draw(epoch.number, last=epoch.number == self.epochs)
+
+    def _draw(self, done: float, last: bool = False) -> None:
+        if self.face is None and self.kind is not None:
+            self.face = self.kind(self.epochs)
+        if self.face is not None:
+            self.face.draw(done, self.text or f"epoch 1/{self.epochs}", last)
+        self.next_draw = time.monotonic() + DRAW_EVERY
+
+
+class _Watched:
+    def __init__(self, batches: BatchSource, progress: Progress) -> None:
+        self.batches, self.progress = batches, progress
+
+    @property
+    def n_samples(self) -> int:
+        return self.batches.n_samples
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, number: int) -> Iterator[Tensor]:
+        for taken, batch in enumerate(self.batches.epoch(number)):
+            self.progress.advance(number - 1 + taken / len(self.batches))
+            yield batch

@@ -1,0 +1,96 @@
+"""Errors, warnings, and the checks that turn a bad value into one sentence.
+
+Every sentence names the parameter, what came and what is allowed; a misspelt name gets a guess.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+class EmbudoError(Exception):
+    """Base of all errors that embudo raises on purpose."""
+
+
+class InvalidParameter(EmbudoError, ValueError):
+    """A constructor value, option or text form that is not allowed."""
+
+
+class InvalidData(EmbudoError, ValueError):
+    """Data that cannot be learnt from or passed through a model."""
+
+
+class FileFormatError(EmbudoError, ValueError):
+    """A file that is unreadable, truncated, of the wrong kind, or not writable."""
+
+
+class MissingDependency(EmbudoError, ImportError):
+    """An optional library that is not installed."""
+
+
+class TrainingDiverged(EmbudoError, ArithmeticError):
+    """A loss stopped being finite; the estimator keeps the last good weights."""
+
+
+class TrainingInterrupted(UserWarning):
+    """Training was stopped by Ctrl-C; the model keeps what it had learnt."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the sentence end that guesses at a near miss, or an empty string.
+
+    Examples
+    --------
+    >>> did_you_mean("rellu", ["relu", "tanh"])
+    " (did you mean 'relu'?)"
+    """
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Refuse a value that is not one of `allowed`.
+
+    Raises
+    ------
+    InvalidParameter
+    """
+    choices = list(allowed)
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        words = [choice for choice in choices if isinstance(choice, str)]
+        guess = did_you_mean(value, words) if isinstance(value, str) else ""
+        raise InvalidParameter(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}{guess}.")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+    integer: bool = False,
+) -> None:
+    """Refuse a value that is not a finite number inside the bounds.
+
+    Raises
+    ------
+    InvalidParameter
+    """
+    kind = int if integer else (int, float)
+    good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    if good:
+        good = (low < value or (value == low and not open_low)) and (value < high or (value == high and not open_high))
+    if not good:
+        noun = "an integer" if integer else "a number"
+        bounds = []
+        if low > -math.inf:
+            bounds.append(f"{'greater than' if open_low else 'at least'} {low:g}")
+        if high < math.inf:
+            bounds.append(f"{'less than' if open_high else 'at most'} {high:g}")
+        allowed = " ".join([noun, " and ".join(bounds)]).strip()
+        raise InvalidParameter(f"{name} must be {allowed}; got {value!r}.")

@@ -1,0 +1,465 @@
+"""`Autoencoder`: the one estimator that every variant is a composition of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import scipy.sparse
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from embudo.data.arrays import Matrix, as_array, check_finite
+from embudo.data.batches import Batches, Rows, block_rows, dense_block, make_rows
+from embudo.data.scaling import fit_scaler
+from embudo.engine.fitting import run
+from embudo.engine.history import History
+from embudo.engine.loop import AutogradStep
+from embudo.engine.objective import Objective
+from embudo.engine.runtime import Runtime, check_memory, resolve_runtime
+from embudo.errors import InvalidData, InvalidParameter, check_choice, check_number
+from embudo.models.composed import Composed
+from embudo.models.initialisation import INITS, initialise_network
+from embudo.nn.activations import ACTIVATIONS
+from embudo.nn.network import Network
+from embudo.parts.architectures import MLP
+from embudo.parts.losses import LossFunction, resolve_loss
+from embudo.parts.penalties import Penalty
+from embudo.parts.training import Training
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
+    """Learns a code h = f(x) from which g(h) comes close to x.
+
+    The encoder f and the decoder g are neural networks, trained together by backpropagation to minimise the
+    distance between x and g(f(x)), and whatever else costs [1]_. With few code units the code is a compressed
+    form of x; linear and trained with squared error, it spans the subspace of PCA [2]_, non-linear it does better [3]_.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        Size of the code. None is half the features.
+    encoder : MLP or None, default=None
+        Hidden layers between input and code. None is none.
+    decoder : MLP or None, default=None
+        Hidden layers between code and output. None mirrors the encoder.
+    code_activation : str, default="identity"
+        Activation of the code: "identity", "relu", "leaky_relu", "gelu", "tanh", "sigmoid" or "softplus".
+    output_activation : str, default="identity"
+        Activation of the output, one of the same.
+    tied : bool, default=False
+        Whether the decoder's weights are the encoder's, transposed: one storage.
+    penalty : penalty, sum of penalties or None, default=None
+        What else costs, for example ``L2(1e-4) + L1(1e-3)``.
+    loss : {"squared_error", "cross_entropy", "huber"} or callable, default="squared_error"
+        Distance of output and input, per sample, summed over features, between scaled values.
+        "cross_entropy" needs ``output_activation="sigmoid"``. A callable is given two tensors of shape
+        (n, n_features), output and target, and returns the loss of each sample.
+    scale : {"auto", "standard", "minmax", None}, default="auto"
+        How features are scaled before the encoder, and back after the decoder. "standard" to mean 0 and
+        variance 1, "minmax" to the range 0 to 1. "auto" leaves data in [0, 1] alone, divides 8-bit data by 255,
+        and otherwise is "minmax" where the output cannot leave [0, 1], and "standard" where it can.
+    init : {"auto", "pca"}, default="auto"
+        First weights: drawn at random to suit each activation, or PCA's solution, for a network of one linear
+        layer each way.
+    training : Training or None, default=None
+        How long, in what steps and where to train. None is ``Training()``.
+    random_state : int, RandomState or None, default=None
+        Decides the first weights and the order of samples. With an int, the same data give the same bits.
+
+    Attributes
+    ----------
+    n_components_ : int
+        Size of the code.
+    encoder_, decoder_, training_ : parts
+        What None was resolved to.
+    module_ : torch.nn.Module
+        The network, between scaled features and codes; ``module_.encoder`` and ``module_.decoder`` are its halves.
+    scaler_ : Scaler
+        What was chosen for `scale`, with offset and scale of each feature.
+    history_ : dict of lists
+        A table with one row an epoch: loss, each of its terms, validation loss, learning rate, seconds,
+        samples per second. ``pandas.DataFrame(history_)`` reads it.
+    n_features_in_ : int
+        Features seen during fit.
+    feature_names_in_ : ndarray of str
+        Their names, where X was a frame.
+    sample_shape_ : tuple of int or None
+        Shape of a sample, where X had more than two dimensions, such as images.
+
+    Raises
+    ------
+    InvalidParameter, InvalidData
+        From `fit`, in one sentence.
+    TrainingDiverged
+        From `fit`, if the loss stops being finite. The last good weights are kept.
+
+    References
+    ----------
+    .. [1] Rumelhart, Hinton and Williams (1986). Learning internal representations by error propagation.
+    .. [2] Baldi and Hornik (1989). Neural networks and principal component analysis: learning from examples
+       without local minima. Neural Networks 2.
+    .. [3] Hinton and Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from embudo import MLP, Autoencoder, Training
+    >>> X = load_digits().data
+    >>> ae = Autoencoder(8, encoder=MLP(64), training=Training(epochs=5), random_state=0).fit(X)
+    >>> ae.transform(X).shape
+    (1797, 8)
+    >>> ae.inverse_transform(ae.transform(X)).shape
+    (1797, 64)
+    """
+
+    _step: AutogradStep | None = None
+    _default_parts = MappingProxyType({"encoder": MLP(), "training": Training()})
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        encoder: MLP | None = None,
+        decoder: MLP | None = None,
+        code_activation: str = "identity",
+        output_activation: str = "identity",
+        tied: bool = False,
+        penalty: Penalty | None = None,
+        loss: str | LossFunction = "squared_error",
+        scale: str | None = "auto",
+        init: str = "auto",
+        training: Training | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_components = n_components
+        self.encoder = encoder
+        self.decoder = decoder
+        self.code_activation = code_activation
+        self.output_activation = output_activation
+        self.tied = tied
+        self.penalty = penalty
+        self.loss = loss
+        self.scale = scale
+        self.init = init
+        self.training = training
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> Self:
+        """Learn encoder and decoder from X.
+
+        Parameters
+        ----------
+        X : array, frame, tensor or sparse matrix of shape (n_samples, n_features), or images (n_samples, ...)
+            At least two samples, finite numbers.
+        y : ignored
+        X_val : like X, optional
+            Samples that are measured after each epoch and not learnt from.
+
+        Returns
+        -------
+        Autoencoder
+        """
+        rows = self._validated(X, reset=True, min_samples=2)
+        held_out = None if X_val is None else self._validated(X_val, reset=False)
+        seed = self._prepare(rows)
+        training = self.training_
+        if held_out is None and training.validation_fraction > 0:
+            rows, held_out = _split(rows, training.validation_fraction, seed)
+        if held_out is None and training.patience is not None:
+            raise InvalidParameter(
+                "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
+            )
+        initialise_network(self.module_, self.init, rows, self.scaler_, seed)
+        step = self._make_step()
+        validation = None if held_out is None else self._rows(held_out)
+        self._learn(step, rows, training, validation)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from one more chunk of data: one pass over X, the optimizer's state kept from call to call.
+
+        The first call decides scaling and first weights. Early stopping, schedule and ``Training.epochs``
+        do not apply.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+        y : ignored
+
+        Returns
+        -------
+        Autoencoder
+        """
+        first = not hasattr(self, "module_")
+        rows = self._validated(X, reset=first, min_samples=2 if first else 1)
+        if first:
+            seed = self._prepare(rows)
+            initialise_network(self.module_, self.init, rows, self.scaler_, seed)
+        if self._step is None:
+            self._step = self._make_step()
+        once = dataclasses.replace(self.training_, epochs=1, patience=None, schedule=None)
+        self._learn(self._step, rows, once, None)
+        return self
+
+    def _prepare(self, rows: Matrix) -> int:
+        """Resolve the parameters, build the network, and return the seed."""
+        self._resolve(rows.shape[1])
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.scaler_ = fit_scaler(self.scale, rows, unit_interval=self._outputs_unit_interval())
+        runtime = resolve_runtime(self.training_)
+        n, m = self.n_features_in_, self.n_components_
+        check_memory(self.encoder_.n_weights(n, m) + self.decoder_.n_weights(m, n), runtime)
+        self.module_ = self._build_network().to(runtime.device, runtime.dtype)
+        self.history_: History = {}
+        self._step = None
+        return self._seed
+
+    def _resolve(self, n_features: int) -> None:
+        """Check the parameters and set those that `fit` resolves."""
+        self.encoder_: MLP = self._part("encoder", MLP)
+        self.decoder_: MLP = self._part("decoder", MLP) or self.encoder_.mirrored()
+        self.training_: Training = self._part("training", Training)
+        self._part("penalty", Penalty)
+        if self.n_components is not None:
+            check_number("Autoencoder.n_components (when not None)", self.n_components, low=1, integer=True)
+        self.n_components_ = max(1, n_features // 2) if self.n_components is None else int(self.n_components)
+        self._n_features_out = self.n_components_
+        check_choice("Autoencoder.code_activation", self.code_activation, ACTIVATIONS)
+        check_choice("Autoencoder.output_activation", self.output_activation, ACTIVATIONS)
+        check_choice("Autoencoder.tied", self.tied, (True, False))
+        check_choice("Autoencoder.init", self.init, INITS)
+        resolve_loss(self.loss, self.output_activation)
+        if self.tied and self.decoder_ != self.encoder_.mirrored():
+            raise InvalidParameter(
+                f"tied=True needs a decoder that mirrors the encoder; got encoder={self.encoder_!r} and "
+                f"decoder={self.decoder_!r}: leave decoder=None."
+            )
+        if self.init == "pca":
+            self._check_pca(n_features)
+
+    def _check_pca(self, n_features: int) -> None:
+        shape = (self.encoder_.hidden, self.decoder_.hidden, self.code_activation, self.output_activation)
+        if shape != ((), (), "identity", "identity"):
+            raise InvalidParameter(
+                'init="pca" needs a network that is linear: no hidden layers, and code_activation and '
+                'output_activation "identity".'
+            )
+        if self.n_components_ > n_features:
+            raise InvalidParameter(
+                f'init="pca" has at most as many components as features: n_components={self.n_components_} is more '
+                f"than {n_features}."
+            )
+
+    def _outputs_unit_interval(self) -> bool:
+        return self.output_activation == "sigmoid"
+
+    def _build_network(self) -> Network:
+        n, m = self.n_features_in_, self.n_components_
+        encoder = self.encoder_.build(n, m, self.code_activation)
+        decoder = self.decoder_.build(m, n, self.output_activation, tied_to=encoder if self.tied else None)
+        return Network(encoder, decoder)
+
+    def _make_step(self) -> AutogradStep:
+        loss = resolve_loss(self.loss, self.output_activation)
+        return AutogradStep(Objective(self.module_, loss, self.penalty), self.training_, self._runtime())
+
+    def _runtime(self) -> Runtime:
+        weight = next(self.module_.parameters())
+        return Runtime(weight.device, weight.dtype, self.training_.precision == "bfloat16")
+
+    def _rows(self, X: Matrix) -> Rows:
+        runtime = self._runtime()
+        return make_rows(X, self.scaler_, runtime.dtype, runtime.device)
+
+    def _learn(
+        self,
+        step: AutogradStep,
+        X: Matrix,
+        training: Training,
+        validation: Rows | None,
+    ) -> None:
+        batch_size = training.batch_rows(X.shape[0])
+        batches = Batches(self._rows(X), batch_size, self._seed)
+        n_weights = sum(p.numel() for p in step.parameters)
+        with step.runtime.threads(3 * n_weights * batch_size):
+            run(step, batches, training, self.history_, validation=validation)
+
+    # ------------------------------------------------------------------ using what was learnt
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the codes h = f(x).
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components), float64 where X is, else float32
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        codes = np.empty((rows.shape[0], self.n_components_), _result_dtype(rows))
+        for where, x in self._blocks(rows):
+            codes[where] = self._apply(self.module_.encode, x)
+        return codes
+
+    def inverse_transform(self, codes: Any) -> np.ndarray:
+        """Return the reconstructions x' = g(h) of codes.
+
+        Parameters
+        ----------
+        codes : array of shape (n_samples, n_components)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
+            In the units of the data, float64 where `codes` are, else float32.
+        """
+        check_is_fitted(self)
+        codes = np.asarray(as_array(codes))
+        if codes.ndim != 2 or codes.shape[1] != self.n_components_:
+            raise InvalidData(
+                f"Codes must have shape (n_samples, {self.n_components_}), as from transform; got {codes.shape}."
+            )
+        check_finite(codes)
+        result = np.empty((len(codes), self.n_features_in_), _result_dtype(codes))
+        runtime = self._runtime()
+        for where in _slices(len(codes), self.n_features_in_):
+            h = torch.tensor(codes[where]).to(runtime.device, runtime.dtype)
+            result[where] = self.scaler_.invert(self._apply(self.module_.decode, h).astype(result.dtype))
+        return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return the reconstructions x' = g(f(x)), in batches, in bounded memory.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of the shape of X
+            In the units of the data, float64 where X is, else float32.
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        result = np.empty(rows.shape, _result_dtype(rows))
+        for where, x in self._blocks(rows):
+            result[where] = self.scaler_.invert(self._apply(self.module_, x).astype(result.dtype))
+        return result.reshape(np.shape(X)) if np.ndim(X) > 2 else result
+
+    def reconstruction_error(self, X: Any) -> np.ndarray:
+        """Return the squared error of each sample's reconstruction, summed over features.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            In the squared units of the data.
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        error = np.empty(rows.shape[0])
+        for where, x in self._blocks(rows):
+            block = rows[where].toarray() if scipy.sparse.issparse(rows) else rows[where]
+            y = self.scaler_.invert(self._apply(self.module_, x).astype(_result_dtype(rows)))
+            error[where] = np.square(y - block, dtype=np.float64).sum(axis=1)
+        return error
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return minus the reconstruction error of each sample, shape (n_samples,): greater is better."""
+        return -self.reconstruction_error(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the mean reconstruction error: greater is better."""
+        return float(self.score_samples(X).mean())
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file, that `embudo.load` reads.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced as a whole, or not at all.
+        """
+        from embudo.models.persistence import save
+
+        save(self, path)
+
+    def _blocks(self, rows: Matrix) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield slices of the samples, and the scaled samples of each on the device."""
+        runtime = self._runtime()
+        for where in _slices(rows.shape[0], rows.shape[1]):
+            yield where, dense_block(rows[where], self.scaler_, runtime.dtype).to(runtime.device)
+
+    def _apply(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode(), self._runtime().autocast():
+            result: np.ndarray = function(x).to(self._runtime().dtype).cpu().numpy()
+        return result
+
+    # ------------------------------------------------------------------ scikit-learn's protocol
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        from embudo.models.persistence import weights_to_bytes
+
+        state = dict(super().__getstate__())
+        state.pop("_step", None)
+        if "module_" in state:
+            state["module_"] = weights_to_bytes(state["module_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from embudo.models.persistence import load_weights, weights_from_bytes
+
+        state = dict(state)
+        weights = state.pop("module_", None)
+        super().__setstate__(state)
+        if weights is not None:
+            load_weights(self, weights_from_bytes(weights))
+
+
+def _result_dtype(rows: Any) -> type[np.floating[Any]]:
+    return np.float64 if rows.dtype == np.float64 else np.float32
+
+
+def _slices(n_samples: int, n_features: int) -> Iterator[slice]:
+    size = block_rows(n_features)
+    for start in range(0, n_samples, size):
+        yield slice(start, min(start + size, n_samples))
+
+
+def _split(rows: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+    """Return the rows to learn from and the share `fraction` to validate on, drawn by `seed`."""
+    n_held_out = round(rows.shape[0] * fraction)
+    if not 0 < n_held_out < rows.shape[0] - 1:
+        raise InvalidParameter(
+            f"Training.validation_fraction={fraction:g} of {rows.shape[0]} samples leaves {n_held_out} to validate on "
+            f"and {rows.shape[0] - n_held_out} to learn from: at least 1 and 2 are needed."
+        )
+    order = np.random.default_rng(seed).permutation(rows.shape[0])
+    return rows[np.sort(order[n_held_out:])], rows[np.sort(order[:n_held_out])]

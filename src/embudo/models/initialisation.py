@@ -1,0 +1,58 @@
+"""The first weights of a network."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from embudo.data.arrays import Matrix
+from embudo.data.batches import dense_block
+from embudo.data.scaling import Scaler
+from embudo.errors import InvalidParameter
+from embudo.nn.layers import Dense, TiedDense, initialise
+from embudo.nn.network import Network
+
+INITS = ("auto", "pca")
+
+
+def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, seed: int) -> None:
+    """Set the first weights in place.
+
+    Parameters
+    ----------
+    network : Network
+    init : {"auto", "pca"}
+        "auto" draws weights that suit each activation. "pca", for one linear layer each way, sets
+        ``f(x) = V (x - mean)`` and ``g(h) = V^T h + mean``, the rows of V being the principal axes of the scaled X.
+    X : array or CSR matrix of shape (n_samples, n_features)
+    scaler : Scaler
+    seed : int
+
+    Raises
+    ------
+    InvalidParameter
+        If there are fewer samples than components to find.
+    """
+    if init == "auto":
+        with torch.random.fork_rng(devices=[]):
+            device = next(network.parameters()).device
+            initialise(network, torch.Generator(device).manual_seed(seed))
+        return
+    from sklearn.decomposition import PCA
+
+    encoder, decoder = cast("Dense", network.encoder[0]), cast("Dense | TiedDense", network.decoder[0])
+    n_components = encoder.weight.shape[0]
+    if n_components > X.shape[0]:
+        raise InvalidParameter(
+            f'init="pca" has at most as many components as samples: {n_components} is more than {X.shape[0]}.'
+        )
+    pca = PCA(n_components, random_state=seed % 2**32)
+    pca.fit(dense_block(X, scaler, torch.float64).numpy())
+    axes, mean = torch.from_numpy(pca.components_), torch.from_numpy(pca.mean_)
+    with torch.no_grad():
+        encoder.weight.copy_(axes)
+        encoder.bias.copy_(-(axes @ mean))
+        decoder.bias.copy_(mean)
+        if not isinstance(decoder, TiedDense):
+            decoder.weight.copy_(axes.T)

@@ -1,0 +1,240 @@
+"""Model files: weights and parts in one safetensors file. Loading runs no code from the file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import sklearn
+import torch
+from torch import Tensor, nn
+
+import embudo
+from embudo.data.scaling import Scaler
+from embudo.errors import FileFormatError, InvalidParameter
+from embudo.models.autoencoder import Autoencoder
+from embudo.parts.expression import parse
+
+FORMAT_VERSION = 1
+ESTIMATORS = {"Autoencoder": Autoencoder}
+
+
+def save(estimator: Autoencoder, path: str | Path) -> None:
+    """Write a fitted estimator to one file, as a whole or not at all.
+
+    A callable loss is not stored; its name is, and `load` asks for it.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be written.
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+    """
+    from sklearn.utils.validation import check_is_fitted
+
+    check_is_fitted(estimator)
+    tensors = dict(_weights(estimator.module_))
+    scaler = estimator.scaler_
+    if scaler.offset is not None and scaler.scale is not None:
+        tensors |= {
+            "scaler.offset": torch.from_numpy(scaler.offset),
+            "scaler.scale": torch.from_numpy(scaler.scale),
+        }
+    params = estimator.get_params(deep=False)
+    callables = {name: getattr(value, "__name__", "callable") for name, value in params.items() if callable(value)}
+    if not isinstance(params["random_state"], int | np.integer | None):
+        params["random_state"] = None  # the state of a generator says nothing about the model
+    names = getattr(estimator, "feature_names_in_", None)
+    card = {
+        "format_version": FORMAT_VERSION,
+        "class": type(estimator).__name__,
+        "params": {name: repr(value) for name, value in params.items() if name not in callables},
+        "callables": callables,
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": None if names is None else list(map(str, names)),
+        "sample_shape": estimator.sample_shape_,
+        "scaling": scaler.kind,
+        "seed": estimator._seed,
+        "history": estimator.history_,
+        "versions": {
+            "embudo": embudo.__version__,
+            "torch": torch.__version__,
+            "scikit-learn": sklearn.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    write_atomically(path, safetensors.torch.save(tensors, metadata={"embudo": json.dumps(card)}))
+
+
+def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoencoder:
+    """Read a model that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    device : str, default="cpu"
+        Where its weights shall be: "auto", "cpu", "cuda", "mps".
+    **callables
+        Functions that a file cannot hold, by parameter, for example ``loss=my_loss``; those that the
+        model was fitted with.
+
+    Returns
+    -------
+    Autoencoder
+        Fitted; `transform` gives the same bits as that of the model saved, on the same machine.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, not a model of embudo, or written by a newer version.
+    InvalidParameter
+        If a callable is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from embudo import Autoencoder, load
+    >>> X = np.random.default_rng(0).random((50, 4))
+    >>> ae = Autoencoder(2, random_state=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ae.save(f"{folder}/model.safetensors")
+    ...     again = load(f"{folder}/model.safetensors")
+    >>> bool((again.transform(X) == ae.transform(X)).all())
+    True
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"No such model file: '{path}'.")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("embudo")
+            if text is None:
+                raise FileFormatError(f"'{path}' is a safetensors file, but not a model that embudo saved.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise FileFormatError(f"'{path}' is not a model file, or it is truncated or damaged ({error}).") from None
+    try:
+        card = json.loads(text)
+        newer, writer = card["format_version"] > FORMAT_VERSION, card["versions"]["embudo"]
+        missing = [f"{name}=..." for name in card["callables"] if name not in callables]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"'{path}' is damaged: its description cannot be read ({error!r}).") from None
+    if newer:
+        raise FileFormatError(
+            f"'{path}' was written by embudo {writer}, in a format newer than embudo {embudo.__version__} reads: "
+            "upgrade embudo."
+        )
+    if missing:
+        raise InvalidParameter(
+            f"'{path}' holds a model fitted with a function of one's own, which a file cannot hold: give it as "
+            f"load(path, {', '.join(missing)})."
+        )
+    try:
+        return _restore(card, tensors, device, callables)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise FileFormatError(f"'{path}' is damaged or not a model of this embudo: {error}") from None
+
+
+def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, callables: dict[str, Any]) -> Autoencoder:
+    params = {name: parse(text) for name, text in card["params"].items()}
+    estimator = ESTIMATORS[card["class"]](**params, **{name: callables[name] for name in card["callables"]})
+    estimator.n_features_in_ = int(card["n_features_in"])
+    if card["feature_names_in"] is not None:
+        estimator.feature_names_in_ = np.asarray(card["feature_names_in"], dtype=object)
+    estimator.sample_shape_ = None if card["sample_shape"] is None else tuple(card["sample_shape"])
+    estimator._seed = int(card["seed"])
+    estimator.history_ = card["history"]
+    offset, scale = tensors.pop("scaler.offset", None), tensors.pop("scaler.scale", None)
+    estimator.scaler_ = Scaler(
+        card["scaling"], None if offset is None else offset.numpy(), None if scale is None else scale.numpy()
+    )
+    load_weights(estimator, tensors, device)
+    return estimator
+
+
+def load_weights(estimator: Autoencoder, tensors: dict[str, Tensor], device: str = "cpu") -> None:
+    """Build the network of `estimator` and give it the weights in `tensors`.
+
+    Shapes are compared before anything is allocated.
+
+    Raises
+    ------
+    FileFormatError
+        If names or shapes differ from those that the parts ask for.
+    """
+    estimator._resolve(estimator.n_features_in_)
+    with torch.device("meta"):
+        network = estimator._build_network()
+    expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
+    found = {name: tuple(weight.shape) for name, weight in tensors.items()}
+    if expected != found:
+        name = next(iter(dict(expected.items() ^ found.items())))
+        raise FileFormatError(
+            f"The weights do not fit the parts: {name!r} should be {expected.get(name, 'absent')} and is "
+            f"{found.get(name, 'absent')}."
+        )
+    dtypes = {weight.dtype for weight in tensors.values()}
+    if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
+        raise FileFormatError(f"The weights must be all float32 or all float64; found {sorted(map(str, dtypes))}.")
+    network.to(dtypes.pop()).to_empty(device=device)
+    network.load_state_dict(tensors)
+    estimator.module_ = network
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def weights_to_bytes(module: nn.Module) -> bytes:
+    """Return the weights of `module` in the form of a safetensors file."""
+    return bytes(safetensors.torch.save(_weights(module)))
+
+
+def weights_from_bytes(data: bytes) -> dict[str, Tensor]:
+    """Return the weights that `weights_to_bytes` wrote."""
+    weights: dict[str, Tensor] = safetensors.torch.load(data)
+    return weights
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write `data` beside `path` and rename: the file is whole, or as it was before.
+
+    Raises
+    ------
+    FileFormatError
+        If the folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise FileFormatError(f"Cannot write '{path}': {error.strerror or error}.") from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

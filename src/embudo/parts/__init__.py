@@ -1,0 +1,1 @@
+"""Frozen values that an autoencoder is composed of."""

@@ -1,0 +1,72 @@
+"""Losses: what it means that a reconstruction is close to its input.
+
+Each is per sample, summed over features, averaged over samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from embudo.errors import InvalidParameter, check_choice
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LossFunction = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+def squared_error(output: Tensor, target: Tensor) -> Tensor:
+    """Return ``mean_n sum_i (y_ni - x_ni)^2``."""
+    import torch.nn.functional as F
+
+    return F.mse_loss(output, target, reduction="sum") / len(target)
+
+
+def huber(output: Tensor, target: Tensor) -> Tensor:
+    """Return ``mean_n sum_i r(y_ni - x_ni)``, ``r(e) = e^2 / 2`` up to 1 and ``|e| - 1/2`` beyond (Huber 1964)."""
+    import torch.nn.functional as F
+
+    return F.huber_loss(output, target, reduction="sum") / len(target)
+
+
+def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """Return ``-mean_n sum_i x_ni log y_ni + (1 - x_ni) log(1 - y_ni)``, where `output` is the logit of y."""
+    import torch.nn.functional as F
+
+    return F.binary_cross_entropy_with_logits(output, target, reduction="sum") / len(target)
+
+
+LOSSES: dict[str, LossFunction] = {
+    "squared_error": squared_error,
+    "cross_entropy": cross_entropy,
+    "huber": huber,
+}
+
+
+def resolve_loss(loss: str | LossFunction, output_activation: str) -> LossFunction:
+    """Return the function that `loss` names, or wrap a callable of one's own.
+
+    A callable is given the reconstruction and the target, both of shape (n, n_features), and returns the
+    loss of each sample, of shape (n,), or of each entry, or their mean as a scalar.
+
+    Raises
+    ------
+    InvalidParameter
+        If the name is unknown, or the loss does not suit the output activation.
+    """
+    if callable(loss):
+        own = loss
+
+        def mean_of_own(output: Tensor, target: Tensor) -> Tensor:
+            value = own(output, target)
+            return value.flatten(1).sum(1).mean() if value.ndim > 1 else value.mean()
+
+        return mean_of_own
+    check_choice("Autoencoder.loss (when not a callable)", loss, LOSSES)
+    if loss == "cross_entropy" and output_activation != "sigmoid":
+        raise InvalidParameter(
+            'loss="cross_entropy" measures probabilities, but '
+            f'output_activation={output_activation!r} can leave (0, 1): set output_activation="sigmoid".'
+        )
+    return LOSSES[loss]

@@ -1,0 +1,108 @@
+"""`Training`: how long, in what steps and on what device a model is optimised."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from embudo.errors import InvalidParameter, check_choice, check_number
+from embudo.parts.optimizers import Adam, Optimizer
+from embudo.parts.part import Part
+
+#: name -> share of the learning rate, given the share of the training that is done
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "linear": lambda done: 1 - done,
+    "exponential": lambda done: 100**-done,
+    "warmup_cosine": lambda done: min(done / 0.05, 0.5 * (1 + math.cos(math.pi * max(done - 0.05, 0) / 0.95))),
+}
+
+PRECISIONS = ("auto", "float32", "float64", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Training(Part):
+    """How a model is trained.
+
+    Parameters
+    ----------
+    epochs : int, default=50
+        Passes over the training data, at most.
+    batch_size : int or "auto", default="auto"
+        Samples in a step. "auto" is a twentieth of the samples, but at least 16 and at most 256.
+    optimizer : Adam or SGD, default=Adam(1e-3)
+        How a gradient becomes a step.
+    validation_fraction : float, default=0.0
+        Share of the samples that is held out and measured after each epoch. Not used where ``fit`` is
+        given ``X_val``.
+    patience : int or None, default=None
+        Stop after this many epochs without a new lowest validation loss, and restore the weights of the
+        best epoch. Needs validation.
+    schedule : {None, "cosine", "linear", "exponential", "warmup_cosine"}, default=None
+        How the learning rate falls over the training: not at all, to 0 along a half cosine or a line, by
+        a factor of 100, or as "cosine" after rising over the first 5 %.
+    clip : float or None, default=None
+        Greatest 2-norm of the whole gradient; longer ones are scaled down.
+    device : str, default="auto"
+        Where to train: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+    precision : {"auto", "float32", "float64", "bfloat16"}, default="auto"
+        Type of the weights and of the arithmetic. "auto" is float32; "bfloat16" keeps float32 weights
+        and multiplies in bfloat16.
+    verbose : {"auto", True, False}, default="auto"
+        Progress: a bar on a terminal, an updating line in a notebook, plain lines in a log. "auto" shows it
+        where somebody looks on, that is, not in logs, and only for a fit that takes more than a second.
+
+    Raises
+    ------
+    InvalidParameter
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> from embudo import Adam, Training
+    >>> Training(epochs=20, batch_size=256, optimizer=Adam(1e-2))
+    Training(20, batch_size=256, optimizer=Adam(0.01))
+    """
+
+    epochs: int = 50
+    _: dataclasses.KW_ONLY
+    batch_size: int | str = "auto"
+    optimizer: Optimizer = Adam()
+    validation_fraction: float = 0.0
+    patience: int | None = None
+    schedule: str | None = None
+    clip: float | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    verbose: bool | str = "auto"
+
+    def validate(self) -> None:
+        """Raise `InvalidParameter` if a field is not allowed."""
+        check_number("Training.epochs", self.epochs, low=1, integer=True)
+        if self.batch_size != "auto":
+            check_number('Training.batch_size (when not "auto")', self.batch_size, low=1, integer=True)
+        if not isinstance(self.optimizer, Optimizer):
+            raise InvalidParameter(
+                f"Training.optimizer must be an optimizer such as Adam(1e-3); got {self.optimizer!r}."
+            )
+        check_number("Training.validation_fraction", self.validation_fraction, low=0, high=1, open_high=True)
+        if self.patience is not None:
+            check_number("Training.patience", self.patience, low=1, integer=True)
+        check_choice("Training.schedule", self.schedule, (None, *SCHEDULES))
+        if self.clip is not None:
+            check_number("Training.clip", self.clip, low=0, open_low=True)
+        if not isinstance(self.device, str):
+            raise InvalidParameter(f'Training.device must be a name such as "cpu"; got {self.device!r}.')
+        check_choice("Training.precision", self.precision, PRECISIONS)
+        check_choice("Training.verbose", self.verbose, ("auto", True, False))
+
+    def batch_rows(self, n_samples: int) -> int:
+        """Return the batch size for `n_samples` training samples."""
+        if self.batch_size == "auto":
+            return max(16, min(256, n_samples // 20))
+        return int(self.batch_size)
+
+    def learning_rate_share(self, done: float) -> float:
+        """Return the share of the learning rate that applies when the share `done` of the training is over."""
+        return SCHEDULES[self.schedule](done) if self.schedule else 1.0
