@@ -13,15 +13,15 @@ from torch import Tensor
 from embudo.engine.history import Epoch
 from embudo.engine.loop import BatchSource
 
-LOG_EVERY = 5.0  #: seconds between lines in a log
-DRAW_EVERY = 0.1  #: seconds between drawings of a bar
 QUIET_FOR = 1.0  #: seconds before "auto" shows anything
 
 
 class Face(Protocol):
     """Where progress is drawn."""
 
-    def draw(self, done: float, text: str, last: bool) -> None:
+    every: float  #: seconds between drawings
+
+    def draw(self, done: float, text: str) -> None:
         """Show that `done` epochs are over, with `text` beside."""
         ...
 
@@ -32,6 +32,8 @@ class Face(Protocol):
 
 class Terminal:
     """A bar with the time left, by rich."""
+
+    every = 0.1
 
     def __init__(self, epochs: int) -> None:
         from rich.console import Console
@@ -50,7 +52,7 @@ class Terminal:
         self.task = self.bar.add_task("", total=epochs)
         self.bar.start()
 
-    def draw(self, done: float, text: str, last: bool) -> None:
+    def draw(self, done: float, text: str) -> None:
         """Move the bar."""
         self.bar.update(self.task, completed=done, description=text, refresh=True)
 
@@ -62,13 +64,15 @@ class Terminal:
 class Notebook:
     """One line that is written over."""
 
+    every = 0.1
+
     def __init__(self, epochs: int) -> None:
         from IPython.display import display
 
         self.epochs = epochs
         self.handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
 
-    def draw(self, done: float, text: str, last: bool) -> None:
+    def draw(self, done: float, text: str) -> None:
         """Replace the line."""
         filled = round(24 * done / self.epochs)
         self.handle.update({"text/plain": f"{'█' * filled}{'░' * (24 - filled)} {text}"}, raw=True)
@@ -80,14 +84,14 @@ class Notebook:
 class Log:
     """A plain line every few seconds, and the last one."""
 
-    def __init__(self, epochs: int) -> None:
-        self.next_line = 0.0
+    every = 5.0
 
-    def draw(self, done: float, text: str, last: bool) -> None:
-        """Write a line if it is time."""
-        if done == int(done) and (last or time.monotonic() >= self.next_line):
-            print(text, file=sys.stderr, flush=True)
-            self.next_line = time.monotonic() + LOG_EVERY
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def draw(self, done: float, text: str) -> None:
+        """Write a line."""
+        print(f"{done / self.epochs:4.0%}  {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Nothing stands open."""
@@ -117,7 +121,7 @@ class Progress:
         kind = face_here()
         self.kind = None if verbose is False or (verbose == "auto" and kind is Log) else kind
         self.epochs = epochs
-        self.text = ""
+        self.done, self.text = 0.0, f"epoch 1/{epochs}"
         self.face: Face | None = None
         self.next_draw = time.monotonic() + (QUIET_FOR if verbose == "auto" else 0)
 
@@ -128,6 +132,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.face is not None:
+            self.face.draw(self.done, self.text)
             self.face.close()
 
     def watch(self, batches: BatchSource) -> BatchSource:
@@ -136,26 +141,19 @@ class Progress:
 
     def advance(self, done: float) -> None:
         """Say that `done` epochs are over, in parts of one."""
+        self.done = done
         if self.kind is not None and time.monotonic() >= self.next_draw:
-            self._draw(done)
+            self.face = self.face or self.kind(self.epochs)
+            self.face.draw(done, self.text)
+            self.next_draw = time.monotonic() + self.face.every
 
     def show(self, epoch: Epoch) -> None:
         """Say what an epoch came to."""
-        if self.kind is None:
-            return
         self.text = f"epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.5g}"
         if epoch.validation_loss is not None:
             self.text += f"  validation {epoch.validation_loss:.5g}"
         self.text += f"  {epoch.samples_per_second:,.0f} samples/s"
-        if self.face is not None or time.monotonic() >= self.next_draw:
-            self._draw(epoch.number, last=epoch.number == self.epochs)
-
-    def _draw(self, done: float, last: bool = False) -> None:
-        if self.face is None and self.kind is not None:
-            self.face = self.kind(self.epochs)
-        if self.face is not None:
-            self.face.draw(done, self.text or f"epoch 1/{self.epochs}", last)
-        self.next_draw = time.monotonic() + DRAW_EVERY
+        self.advance(epoch.number)
 
 
 class _Watched:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from embudo.data.arrays import Matrix, as_array, check_finite
 from embudo.data.batches import Batches, Rows, block_rows, dense_block, make_rows
-from embudo.data.scaling import fit_scaler
+from embudo.data.scaling import Scaler, fit_scaler
 from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
@@ -25,7 +26,7 @@ from embudo.engine.objective import Objective
 from embudo.engine.runtime import Runtime, check_memory, resolve_runtime
 from embudo.errors import InvalidData, InvalidParameter, check_choice, check_number
 from embudo.models.composed import Composed
-from embudo.models.initialisation import INITS, initialise_network
+from embudo.models.initialisation import INITS, check_pca, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
 from embudo.parts.architectures import MLP
@@ -122,7 +123,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     (1797, 64)
     """
 
-    _step: AutogradStep | None = None
     _default_parts = MappingProxyType({"encoder": MLP(), "training": Training()})
 
     def __init__(
@@ -217,11 +217,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         """Resolve the parameters, build the network, and return the seed."""
         self._resolve(rows.shape[1])
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.scaler_ = fit_scaler(self.scale, rows, unit_interval=self._outputs_unit_interval())
+        self.scaler_ = fit_scaler(self.scale, rows, unit_interval=self.output_activation == "sigmoid")
         runtime = resolve_runtime(self.training_)
         n, m = self.n_features_in_, self.n_components_
         check_memory(self.encoder_.n_weights(n, m) + self.decoder_.n_weights(m, n), runtime)
-        self.module_ = self._build_network().to(runtime.device, runtime.dtype)
+        self.module_ = self._empty_network(runtime.dtype, runtime.device)
         self.history_: History = {}
         self._step = None
         return self._seed
@@ -247,23 +247,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
                 f"decoder={self.decoder_!r}: leave decoder=None."
             )
         if self.init == "pca":
-            self._check_pca(n_features)
-
-    def _check_pca(self, n_features: int) -> None:
-        shape = (self.encoder_.hidden, self.decoder_.hidden, self.code_activation, self.output_activation)
-        if shape != ((), (), "identity", "identity"):
-            raise InvalidParameter(
-                'init="pca" needs a network that is linear: no hidden layers, and code_activation and '
-                'output_activation "identity".'
-            )
-        if self.n_components_ > n_features:
-            raise InvalidParameter(
-                f'init="pca" has at most as many components as features: n_components={self.n_components_} is more '
-                f"than {n_features}."
-            )
-
-    def _outputs_unit_interval(self) -> bool:
-        return self.output_activation == "sigmoid"
+            check_pca(self.encoder_, self.decoder_, (self.code_activation, self.output_activation))
 
     def _build_network(self) -> Network:
         n, m = self.n_features_in_, self.n_components_
@@ -307,13 +291,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components), float64 where X is, else float32
+        ndarray of shape (n_samples, n_components), float32 where it holds numbers like X's exactly, else float64
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
         codes = np.empty((rows.shape[0], self.n_components_), _result_dtype(rows))
-        for where, x in self._blocks(rows):
-            codes[where] = self._apply(self.module_.encode, x)
+        for where, block in self._outputs("encode", rows):
+            codes[where] = block
         return codes
 
     def inverse_transform(self, codes: Any) -> np.ndarray:
@@ -326,7 +310,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         Returns
         -------
         ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
-            In the units of the data, float64 where `codes` are, else float32.
+            In the units of the data, float32 where `codes` are, else float64.
         """
         check_is_fitted(self)
         codes = np.asarray(as_array(codes))
@@ -334,12 +318,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
             raise InvalidData(
                 f"Codes must have shape (n_samples, {self.n_components_}), as from transform; got {codes.shape}."
             )
-        check_finite(codes)
+        check_finite(codes, subject="The codes hold")
         result = np.empty((len(codes), self.n_features_in_), _result_dtype(codes))
-        runtime = self._runtime()
-        for where in _slices(len(codes), self.n_features_in_):
-            h = torch.tensor(codes[where]).to(runtime.device, runtime.dtype)
-            result[where] = self.scaler_.invert(self._apply(self.module_.decode, h).astype(result.dtype))
+        for where, block in self._outputs("decode", codes):
+            result[where] = block
         return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
 
     def reconstruct(self, X: Any) -> np.ndarray:
@@ -352,13 +334,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         Returns
         -------
         ndarray of the shape of X
-            In the units of the data, float64 where X is, else float32.
+            In the units of the data, float32 where it holds numbers like X's exactly, else float64.
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
         result = np.empty(rows.shape, _result_dtype(rows))
-        for where, x in self._blocks(rows):
-            result[where] = self.scaler_.invert(self._apply(self.module_, x).astype(result.dtype))
+        for where, block in self._outputs("forward", rows):
+            result[where] = block
         return result.reshape(np.shape(X)) if np.ndim(X) > 2 else result
 
     def reconstruction_error(self, X: Any) -> np.ndarray:
@@ -376,10 +358,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
         error = np.empty(rows.shape[0])
-        for where, x in self._blocks(rows):
-            block = rows[where].toarray() if scipy.sparse.issparse(rows) else rows[where]
-            y = self.scaler_.invert(self._apply(self.module_, x).astype(_result_dtype(rows)))
-            error[where] = np.square(y - block, dtype=np.float64).sum(axis=1)
+        for where, block in self._outputs("forward", rows):
+            x = rows[where].toarray() if scipy.sparse.issparse(rows) else rows[where]
+            error[where] = np.square(block - x, dtype=np.float64).sum(axis=1)
         return error
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -402,16 +383,25 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
         save(self, path)
 
-    def _blocks(self, rows: Matrix) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Yield slices of the samples, and the scaled samples of each on the device."""
-        runtime = self._runtime()
-        for where in _slices(rows.shape[0], rows.shape[1]):
-            yield where, dense_block(rows[where], self.scaler_, runtime.dtype).to(runtime.device)
+    def _outputs(self, call: str, X: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of the samples, and what the network's `call` makes of each, in the units of the data.
 
-    def _apply(self, function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> np.ndarray:
-        with torch.inference_mode(), self._runtime().autocast():
-            result: np.ndarray = function(x).to(self._runtime().dtype).cpu().numpy()
-        return result
+        float64 samples pass through the network in float64, whatever type it was trained in: so a sample's result
+        does not depend on which others stand beside it.
+        """
+        dtype, network = _result_dtype(X), self.module_
+        weight = next(network.parameters())
+        if dtype == np.float64 and weight.dtype != torch.float64 and weight.device.type != "mps":
+            network = copy.deepcopy(network).double()
+            weight = next(network.parameters())
+        runtime = Runtime(weight.device, weight.dtype, self._runtime().bfloat16 and weight.dtype == torch.float32)
+        scaler_in = Scaler(None) if call == "decode" else self.scaler_
+        scaler_out = Scaler(None) if call == "encode" else self.scaler_
+        for where in _slices(X.shape[0], max(X.shape[1], self.n_features_in_)):
+            x = dense_block(X[where], scaler_in, runtime.dtype).to(runtime.device)
+            with torch.inference_mode(), runtime.autocast():
+                y = getattr(network, call)(x).to(runtime.dtype).cpu().numpy()
+            yield where, scaler_out.invert(y.astype(dtype, copy=False))
 
     # ------------------------------------------------------------------ scikit-learn's protocol
 
@@ -421,30 +411,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "module_")
-
-    def __getstate__(self) -> dict[str, Any]:
-        from embudo.models.persistence import weights_to_bytes
-
-        state = dict(super().__getstate__())
-        state.pop("_step", None)
-        if "module_" in state:
-            state["module_"] = weights_to_bytes(state["module_"])
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        from embudo.models.persistence import load_weights, weights_from_bytes
-
-        state = dict(state)
-        weights = state.pop("module_", None)
-        super().__setstate__(state)
-        if weights is not None:
-            load_weights(self, weights_from_bytes(weights))
-
 
 def _result_dtype(rows: Any) -> type[np.floating[Any]]:
-    return np.float64 if rows.dtype == np.float64 else np.float32
+    return np.result_type(rows.dtype, np.float32).type  # float32 where it holds the numbers exactly
 
 
 def _slices(n_samples: int, n_features: int) -> Iterator[slice]:

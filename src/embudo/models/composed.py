@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import safetensors.torch
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
+from torch import Tensor, nn
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.errors import InvalidData, InvalidParameter
+from embudo.engine.loop import AutogradStep
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter
+from embudo.nn.network import Network
 from embudo.parts.part import Part, nested_params, replaced
 
 
@@ -21,6 +27,7 @@ class Composed(BaseEstimator):
     #: what stands for a parameter that is None
     _default_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     sample_shape_: tuple[int, ...] | None
+    _step: AutogradStep | None = None  #: kept between calls of partial_fit
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; with `deep`, also those of the parts, as ``part__field``."""
@@ -62,25 +69,93 @@ class Composed(BaseEstimator):
         a sample. With `reset`, number and names of the features are learnt, else they are checked.
         """
         X = as_array(X)
+        if len(X.shape) < 2:
+            raise InvalidData(
+                f"Reshape your data to samples by features: X has shape {X.shape}; X.reshape(-1, 1) makes it one "
+                "feature, X.reshape(1, -1) one sample."
+            )
         shape = X.shape[1:] if isinstance(X, np.ndarray) and X.ndim > 2 else None
         if shape is not None:
             if not reset and self.sample_shape_ not in (None, shape):
                 raise InvalidData(
                     f"X holds samples of shape {shape}, but {type(self).__name__} was fitted on {self.sample_shape_}."
                 )
-            X = X.reshape(len(X), -1)
-        rows = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype="numeric",
-            ensure_all_finite=False,
-            ensure_min_samples=min_samples,
-        )
+            X = X.reshape(len(X), math.prod(shape))
+        try:
+            rows = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr",
+                dtype="numeric",
+                ensure_all_finite=False,
+                ensure_min_samples=min_samples,
+            )
+        except ValueError as error:  # number or names of the features, too few samples
+            raise InvalidData(str(error)) from None
         if rows.dtype.kind == "b":
             rows = rows.astype(np.float32)
         check_finite(rows, getattr(self, "feature_names_in_", None))
         if reset:
             self.sample_shape_ = shape
         return rows
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "module_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_step", None)
+        if "module_" in state:
+            state["module_"] = weights_to_bytes(state["module_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        weights = state.pop("module_", None)
+        super().__setstate__(state)
+        if weights is not None:
+            self._load_weights(safetensors.torch.load(weights))
+
+    def _build_network(self) -> Network:
+        """Return the network that the parameters and the number of features ask for."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its network is.")
+
+    def _empty_network(self, dtype: torch.dtype, device: torch.device | str) -> Network:
+        """Return the network with memory for its weights, but none set."""
+        with torch.device("meta"):  # no global generator is read
+            network = self._build_network()
+        return network.to(dtype).to_empty(device=device)
+
+    def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
+        """Build the network and give it `weights`; names and shapes are compared before anything is allocated.
+
+        Raises
+        ------
+        FileFormatError
+            If they are not those that the parameters ask for.
+        """
+        with torch.device("meta"):
+            expected = {name: tuple(weight.shape) for name, weight in self._build_network().state_dict().items()}
+        found = {name: tuple(weight.shape) for name, weight in weights.items()}
+        if expected != found:
+            name = min(dict(expected.items() ^ found.items()))
+            raise FileFormatError(
+                f"The weights do not fit the parts: {name!r} should be {expected.get(name, 'absent')} and is "
+                f"{found.get(name, 'absent')}."
+            )
+        dtypes = {weight.dtype for weight in weights.values()}
+        if dtypes not in ({torch.float32}, {torch.float64}):
+            raise FileFormatError(f"The weights must be all float32 or all float64; found {sorted(map(str, dtypes))}.")
+        self.module_ = self._empty_network(dtypes.pop(), device)
+        self.module_.load_state_dict(weights)
+
+
+def cpu_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of `module` by name, on the CPU."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def weights_to_bytes(module: nn.Module) -> bytes:
+    """Return the weights of `module` in the form of a safetensors file."""
+    return bytes(safetensors.torch.save(cpu_weights(module)))

@@ -12,8 +12,23 @@ from embudo.data.scaling import Scaler
 from embudo.errors import InvalidParameter
 from embudo.nn.layers import Dense, TiedDense, initialise
 from embudo.nn.network import Network
+from embudo.parts.architectures import MLP
 
 INITS = ("auto", "pca")
+
+
+def check_pca(encoder: MLP, decoder: MLP, activations: tuple[str, str]) -> None:
+    """Refuse ``init="pca"`` where the network is not linear.
+
+    Raises
+    ------
+    InvalidParameter
+    """
+    if encoder.hidden or decoder.hidden or activations != ("identity", "identity"):
+        raise InvalidParameter(
+            'init="pca" needs a network that is linear: no hidden layers, and code_activation and '
+            'output_activation "identity".'
+        )
 
 
 def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, seed: int) -> None:
@@ -32,20 +47,20 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     Raises
     ------
     InvalidParameter
-        If there are fewer samples than components to find.
+        If there are fewer samples or features than components to find.
     """
     if init == "auto":
-        with torch.random.fork_rng(devices=[]):
-            device = next(network.parameters()).device
-            initialise(network, torch.Generator(device).manual_seed(seed))
+        device = next(network.parameters()).device
+        initialise(network, torch.Generator(device).manual_seed(seed))
         return
     from sklearn.decomposition import PCA
 
     encoder, decoder = cast("Dense", network.encoder[0]), cast("Dense | TiedDense", network.decoder[0])
     n_components = encoder.weight.shape[0]
-    if n_components > X.shape[0]:
+    if n_components > min(X.shape):
         raise InvalidParameter(
-            f'init="pca" has at most as many components as samples: {n_components} is more than {X.shape[0]}.'
+            f'init="pca" finds at most {min(X.shape)} components in {X.shape[0]} samples of {X.shape[1]} features; '
+            f"got n_components={n_components}."
         )
     pca = PCA(n_components, random_state=seed % 2**32)
     pca.fit(dense_block(X, scaler, torch.float64).numpy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import tempfile
@@ -15,13 +16,17 @@ import safetensors
 import safetensors.torch
 import sklearn
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import embudo
 from embudo.data.scaling import Scaler
-from embudo.errors import FileFormatError, InvalidParameter
+from embudo.engine.runtime import resolve_runtime
+from embudo.errors import FileFormatError, InvalidParameter, check_choice, check_number, reason
 from embudo.models.autoencoder import Autoencoder
+from embudo.models.composed import cpu_weights
 from embudo.parts.expression import parse
+from embudo.parts.part import Part
+from embudo.parts.training import Training
 
 FORMAT_VERSION = 1
 ESTIMATORS = {"Autoencoder": Autoencoder}
@@ -42,7 +47,7 @@ def save(estimator: Autoencoder, path: str | Path) -> None:
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(estimator)
-    tensors = dict(_weights(estimator.module_))
+    tensors = cpu_weights(estimator.module_)
     scaler = estimator.scaler_
     if scaler.offset is not None and scaler.scale is not None:
         tensors |= {
@@ -50,7 +55,11 @@ def save(estimator: Autoencoder, path: str | Path) -> None:
             "scaler.scale": torch.from_numpy(scaler.scale),
         }
     params = estimator.get_params(deep=False)
-    callables = {name: getattr(value, "__name__", "callable") for name, value in params.items() if callable(value)}
+    callables = {
+        name: getattr(value, "__name__", "callable")
+        for name, value in params.items()
+        if callable(value) and not isinstance(value, Part)
+    }
     if not isinstance(params["random_state"], int | np.integer | None):
         params["random_state"] = None  # the state of a generator says nothing about the model
     names = getattr(estimator, "feature_names_in_", None)
@@ -124,13 +133,15 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoenco
                 raise FileFormatError(f"'{path}' is a safetensors file, but not a model that embudo saved.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, OSError) as error:
-        raise FileFormatError(f"'{path}' is not a model file, or it is truncated or damaged ({error}).") from None
+        raise FileFormatError(
+            f"'{path}' is not a model file, or it is truncated or damaged ({reason(error)})."
+        ) from None
     try:
         card = json.loads(text)
         newer, writer = card["format_version"] > FORMAT_VERSION, card["versions"]["embudo"]
         missing = [f"{name}=..." for name in card["callables"] if name not in callables]
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"'{path}' is damaged: its description cannot be read ({error!r}).") from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"'{path}' is damaged: its description cannot be read ({reason(error)}).") from None
     if newer:
         raise FileFormatError(
             f"'{path}' was written by embudo {writer}, in a format newer than embudo {embudo.__version__} reads: "
@@ -141,71 +152,49 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoenco
             f"'{path}' holds a model fitted with a function of one's own, which a file cannot hold: give it as "
             f"load(path, {', '.join(missing)})."
         )
+    place = str(resolve_runtime(Training(device=device)).device)
     try:
-        return _restore(card, tensors, device, callables)
+        return _restore(card, tensors, place, callables)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise FileFormatError(f"'{path}' is damaged or not a model of this embudo: {error}") from None
+        raise FileFormatError(f"'{path}' is damaged or not a model of this embudo: {reason(error)}.") from None
 
 
 def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, callables: dict[str, Any]) -> Autoencoder:
+    check_choice("The class", card["class"], ESTIMATORS)
     params = {name: parse(text) for name, text in card["params"].items()}
     estimator = ESTIMATORS[card["class"]](**params, **{name: callables[name] for name in card["callables"]})
-    estimator.n_features_in_ = int(card["n_features_in"])
-    if card["feature_names_in"] is not None:
-        estimator.feature_names_in_ = np.asarray(card["feature_names_in"], dtype=object)
-    estimator.sample_shape_ = None if card["sample_shape"] is None else tuple(card["sample_shape"])
+    n, names, shape, history = (card[name] for name in ("n_features_in", "feature_names_in", "sample_shape", "history"))
+    check_number("The number of features", n, low=1, integer=True)
+    if shape is not None and (not all(isinstance(size, int) for size in shape) or math.prod(shape) != n):
+        raise FileFormatError(f"Samples of shape {shape!r} do not have {n} features.")
+    if names is not None and (not all(isinstance(name, str) for name in names) or len(names) != n):
+        raise FileFormatError(f"It does not name its {n} features.")
+    if not all(isinstance(column, list) for column in history.values()):
+        raise FileFormatError("Its history is not a table.")
+    estimator.n_features_in_ = n
+    if names is not None:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    estimator.sample_shape_ = None if shape is None else tuple(shape)
     estimator._seed = int(card["seed"])
-    estimator.history_ = card["history"]
-    offset, scale = tensors.pop("scaler.offset", None), tensors.pop("scaler.scale", None)
-    estimator.scaler_ = Scaler(
-        card["scaling"], None if offset is None else offset.numpy(), None if scale is None else scale.numpy()
-    )
-    load_weights(estimator, tensors, device)
+    estimator.history_ = history
+    estimator.scaler_ = _restore_scaler(card["scaling"], tensors, n)
+    estimator._resolve(estimator.n_features_in_)
+    estimator._load_weights(tensors, device)
     return estimator
 
 
-def load_weights(estimator: Autoencoder, tensors: dict[str, Tensor], device: str = "cpu") -> None:
-    """Build the network of `estimator` and give it the weights in `tensors`.
-
-    Shapes are compared before anything is allocated.
-
-    Raises
-    ------
-    FileFormatError
-        If names or shapes differ from those that the parts ask for.
-    """
-    estimator._resolve(estimator.n_features_in_)
-    with torch.device("meta"):
-        network = estimator._build_network()
-    expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
-    found = {name: tuple(weight.shape) for name, weight in tensors.items()}
-    if expected != found:
-        name = next(iter(dict(expected.items() ^ found.items())))
-        raise FileFormatError(
-            f"The weights do not fit the parts: {name!r} should be {expected.get(name, 'absent')} and is "
-            f"{found.get(name, 'absent')}."
-        )
-    dtypes = {weight.dtype for weight in tensors.values()}
-    if len(dtypes) != 1 or not dtypes <= {torch.float32, torch.float64}:
-        raise FileFormatError(f"The weights must be all float32 or all float64; found {sorted(map(str, dtypes))}.")
-    network.to(dtypes.pop()).to_empty(device=device)
-    network.load_state_dict(tensors)
-    estimator.module_ = network
-
-
-def _weights(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-
-
-def weights_to_bytes(module: nn.Module) -> bytes:
-    """Return the weights of `module` in the form of a safetensors file."""
-    return bytes(safetensors.torch.save(_weights(module)))
-
-
-def weights_from_bytes(data: bytes) -> dict[str, Tensor]:
-    """Return the weights that `weights_to_bytes` wrote."""
-    weights: dict[str, Tensor] = safetensors.torch.load(data)
-    return weights
+def _restore_scaler(kind: Any, tensors: dict[str, Tensor], n_features: int) -> Scaler:
+    """Take offset and scale out of `tensors`, and check them."""
+    check_choice("The scaling", kind, ("standard", "minmax", "pixels", None))
+    if kind is None:
+        return Scaler(None)
+    offset, scale = (tensors.pop(f"scaler.{name}").numpy() for name in ("offset", "scale"))
+    for array in (offset, scale):
+        if array.shape not in {(1,), (n_features,)} or array.dtype != np.float64 or not np.isfinite(array).all():
+            raise FileFormatError(f"Its scaling is not {n_features} finite numbers.")
+    if not (scale > 0).all():
+        raise FileFormatError("Its scales are not all greater than 0.")
+    return Scaler(kind, offset, scale)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

@@ -41,7 +41,7 @@ class TiedDense(nn.Module):
     def __init__(self, source: Dense) -> None:
         super().__init__()
         self._source = (source,)
-        self.bias = nn.Parameter(torch.zeros(source.in_features))
+        self.bias = nn.Parameter(torch.empty(source.in_features))
 
     @property
     def weight(self) -> Tensor:
@@ -76,7 +76,9 @@ def dense_stack(
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of every dense layer of `module` from `generator`."""
+    """Draw the weights of every dense layer of `module` from `generator`, and set the biases to zero."""
     for layer in module.modules():
         if isinstance(layer, Dense):
             layer.reset_parameters(generator)
+        elif isinstance(layer, TiedDense):
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,142 @@
+"""scikit-learn's contract, bare and composed."""
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from zoo import COMPOSITIONS, QUICK, digits
+
+from embudo import L1, L2, MLP, Adam, Autoencoder, Training, load
+from embudo.errors import InvalidParameter
+
+composed = pytest.mark.parametrize("name", COMPOSITIONS)
+
+
+@parametrize_with_checks([COMPOSITIONS[name] for name in ("bare", "tied", "probabilities", "every_part")])
+def test_scikit_learns_checks_pass(estimator, check):
+    check(estimator)
+
+
+@composed
+def test_training_lowers_the_objective(name):
+    history = clone(COMPOSITIONS[name]).fit(digits()).history_
+    assert history["loss"][-1] < history["loss"][0]
+
+
+@composed
+def test_clones_and_copies_agree(name):
+    X = digits()
+    ae = clone(COMPOSITIONS[name]).fit(X)
+    codes = ae.transform(X)
+    np.testing.assert_array_equal(clone(ae).fit(X).transform(X), codes)
+    for again in (pickle.loads(pickle.dumps(ae)), copy.deepcopy(ae)):
+        np.testing.assert_array_equal(again.transform(X), codes)
+        assert again.history_ == ae.history_
+
+
+@composed
+def test_a_file_round_trip_keeps_every_bit(name, tmp_path):
+    X = digits()
+    ae = clone(COMPOSITIONS[name]).fit(X)
+    ae.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.transform(X), ae.transform(X))
+    np.testing.assert_array_equal(again.reconstruct(X), ae.reconstruct(X))
+    assert {k: repr(v) for k, v in again.get_params().items()} == {k: repr(v) for k, v in ae.get_params().items()}
+    assert again.history_ == ae.history_
+
+
+def test_a_model_dumped_by_joblib_goes_on_learning(tmp_path):
+    X = digits()
+    joblib.dump(Autoencoder(3, training=QUICK, random_state=0).fit(X), tmp_path / "model.joblib")
+    again = joblib.load(tmp_path / "model.joblib")
+    before = again.score(X)
+    assert again.partial_fit(X).score(X) > before
+
+
+def test_nested_parameters_appear_and_replace_parts():
+    ae = Autoencoder(3, encoder=MLP(8), penalty=L1(0.1) + L2(0.2), training=Training(5))
+    params = ae.get_params()
+    assert params["encoder__hidden"] == (8,)
+    assert params["penalty__l2__weight"] == 0.2
+    assert params["training__optimizer__lr"] == 1e-3
+    shared = ae.training
+    ae.set_params(training__optimizer__lr=0.5, penalty__l1__weight=7, encoder__activation="tanh")
+    assert ae.training == Training(5, optimizer=Adam(0.5))
+    assert shared == Training(5)
+    assert ae.penalty == L1(7) + L2(0.2)
+    assert ae.encoder == MLP(8, activation="tanh")
+
+
+def test_a_field_of_a_part_that_is_none_is_set_on_its_default():
+    ae = Autoencoder().set_params(training__epochs=3, encoder__hidden=(4,))
+    assert (ae.training, ae.encoder) == (Training(3), MLP(4))
+    with pytest.raises(InvalidParameter, match=r"penalty__weight.*set penalty first"):
+        ae.set_params(penalty__weight=1)
+    with pytest.raises(InvalidParameter, match="did you mean 'epochs'"):
+        ae.set_params(training__epoch=3)
+
+
+def test_grid_search_over_nested_keys():
+    grid = {"encoder__hidden": [(4,), (8, 4)], "training__optimizer__lr": np.array([1e-3, 1e-2]), "n_components": [2]}
+    search = GridSearchCV(Autoencoder(training=QUICK, random_state=0), grid, cv=2).fit(digits())
+    assert search.best_params_["training__optimizer__lr"] == 1e-2
+    assert len(search.cv_results_["params"]) == 4
+
+
+def test_a_pipeline_classifies_codes():
+    X, y = digits(n_samples=1000), np.arange(1000) % 2
+    y = PCA(1, random_state=0).fit_transform(X)[:, 0] > 0
+    model = make_pipeline(Autoencoder(8, training=Training(20), random_state=0), LogisticRegression())
+    assert cross_val_score(model, X, y, cv=2).mean() > 0.8
+    assert cross_val_score(Autoencoder(2, training=QUICK, random_state=0), X, cv=2).max() < 0
+
+
+def test_pandas_output_and_feature_names():
+    frame = pd.DataFrame(digits(), columns=[f"pixel{i}" for i in range(64)])
+    ae = Autoencoder(3, training=QUICK, random_state=0).set_output(transform="pandas")
+    codes = ae.fit_transform(frame)
+    assert list(codes.columns) == ["autoencoder0", "autoencoder1", "autoencoder2"]
+    assert list(ae.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        ae.transform(frame[frame.columns[::-1]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_type_of_floating_input_is_the_type_of_the_output(dtype):
+    X = digits(dtype)
+    ae = Autoencoder(3, training=QUICK, random_state=0).fit(X)
+    assert ae.transform(X).dtype == ae.reconstruct(X).dtype == ae.inverse_transform(ae.transform(X)).dtype == dtype
+
+
+def test_images_keep_their_shape():
+    images = (digits().reshape(-1, 8, 8, 1) * 255).astype(np.uint8)
+    ae = Autoencoder(3, training=QUICK, random_state=0).fit(images)
+    assert ae.scaler_.kind == "pixels"
+    assert ae.n_features_in_ == 64
+    assert ae.reconstruct(images).shape == images.shape
+    assert ae.inverse_transform(ae.transform(images)).shape == images.shape
+    flat = images.reshape(200, -1)
+    np.testing.assert_array_equal(ae.transform(flat), ae.transform(images))
+    assert ae.reconstruct(flat).shape == flat.shape
+    with pytest.raises(ValueError, match=r"\(4, 16, 1\).*\(8, 8, 1\)"):
+        ae.transform(images.reshape(-1, 4, 16, 1))
+
+
+def test_global_generators_are_neither_seeded_nor_read():
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002 (the global generator is what is watched)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    Autoencoder(3, training=QUICK, random_state=0).fit(digits())
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
