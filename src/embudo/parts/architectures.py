@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import numbers
 from typing import TYPE_CHECKING
 
 from embudo.errors import InvalidParameter, check_choice, check_number
@@ -46,8 +47,8 @@ class MLP(Part):
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        if isinstance(self.hidden, int) and not isinstance(self.hidden, bool):
-            object.__setattr__(self, "hidden", (self.hidden,))
+        if isinstance(self.hidden, numbers.Integral) and not isinstance(self.hidden, bool):
+            object.__setattr__(self, "hidden", (int(self.hidden),))
         super().__post_init__()
 
     def validate(self) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from embudo.errors import InvalidParameter, check_number
+from embudo.errors import InvalidParameter, check_choice, check_number
 from embudo.parts.part import Part
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ class Optimizer(Part):
         raise NotImplementedError(f"{type(self).__name__} does not say how to build itself.")
 
     def _groups(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, object]]:
-        """Split off the biases, which do not decay."""
+        """Split off the biases, which do not decay; one group is faster where nothing does."""
         parameters = list(parameters)
+        if self.weight_decay == 0:
+            return [{"params": parameters, "weight_decay": 0.0}]
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -113,6 +115,7 @@ class SGD(Optimizer):
         """Raise `InvalidParameter` if a field is out of bounds."""
         super().validate()
         check_number("SGD.momentum", self.momentum, low=0, high=1, open_high=True)
+        check_choice("SGD.nesterov", self.nesterov, (True, False))
         if self.nesterov and self.momentum == 0:
             raise InvalidParameter("SGD.nesterov needs momentum greater than 0; got momentum=0.0.")
 

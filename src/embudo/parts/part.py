@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from typing import Any, Self
 
 from embudo.errors import InvalidParameter, did_you_mean
@@ -19,11 +18,7 @@ class Part:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, numbers.Number) and hasattr(value, "item"):
-                object.__setattr__(self, field.name, value.item())  # a NumPy scalar prints as a call
-            elif isinstance(value, list):
-                object.__setattr__(self, field.name, tuple(value))
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         self.validate()
 
     def validate(self) -> None:
@@ -56,6 +51,13 @@ class Part:
             if getattr(self, field.name) != field.default
         ]
         return f"{type(self).__name__}({', '.join(words)})"
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's scalars, which print as calls, as Python's, and lists and arrays as tuples."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 def nested_params(params: dict[str, Any]) -> dict[str, Any]:
