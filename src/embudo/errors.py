@@ -51,6 +51,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def reason(error: BaseException) -> str:
+    r"""Return what another library's error says as the end of a sentence: one short line, without a full stop.
+
+    Examples
+    --------
+    >>> reason(ValueError("too long:\n  3 > 2."))
+    'too long: 3 > 2'
+    """
+    words = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split()).rstrip(".")
+    return (words if len(words) <= 200 else words[:200].rstrip(". ")) or type(error).__name__
+
+
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Refuse a value that is not one of `allowed`.
 

@@ -1,7 +1,9 @@
-"""What a user passes as X, made an array or a CSR matrix, with one sentence for what cannot be."""
+"""What a user passes as X, made an array or a sparse matrix, with one sentence for what cannot be."""
 
 from __future__ import annotations
 
+import decimal
+import numbers
 import sys
 from typing import Any
 
@@ -14,91 +16,127 @@ from embudo.errors import InvalidData
 Matrix = Any
 
 
-def as_array(X: Any) -> Any:
-    """Return X as a NumPy array, a SciPy sparse matrix, or the data frame that it is.
+class NotNumeric(InvalidData, TypeError):
+    """An entry of X that is neither a number nor text."""
 
-    Torch tensors are brought to the CPU, lists become arrays, frames are kept, so that their feature names
-    can be read. Values are not looked at, but for strings.
+
+def as_array(X: Any) -> Any:
+    """Return X as an array of real numbers in native byte order, a sparse matrix, or the data frame that it is.
+
+    Torch tensors are brought to the CPU, lists and objects become numbers, masked entries NaN. Frames are
+    kept, so that their feature names can be read.
 
     Raises
     ------
     InvalidData
-        If X is ragged, complex, or holds text; columns of a frame that are not numeric are named.
+        If X is ragged, complex, or holds what is not a number; such columns of a frame are named.
     """
-    torch = sys.modules.get("torch")
+    torch, pandas, polars = (sys.modules.get(name) for name in ("torch", "pandas", "polars"))
     if torch is not None and isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
-        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
-    if scipy.sparse.issparse(X):
+        X = _from_torch(X)
+    if pandas is not None and isinstance(X, pandas.DataFrame):
+        _refuse_columns([str(name) for name, column in X.items() if not _is_numeric(column)])
+        twice = X.columns[X.columns.duplicated()]
+        if len(twice):
+            raise InvalidData(f"X has more than one column named {twice[0]!r}: rename them.")
         return X
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
-        _refuse_text_columns(X)
+    if polars is not None and isinstance(X, polars.DataFrame):
+        _refuse_columns([n for n, kind in X.schema.items() if not (kind.is_numeric() or kind == polars.Boolean)])
         return X
     try:
-        array = np.asarray(X)
+        if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+            X = np.ma.filled(X.astype(np.float64), np.nan)
+        array = X if scipy.sparse.issparse(X) else np.asarray(X)
     except ValueError:
         raise InvalidData(
             "X is ragged: its rows differ in length; expected n_samples rows of n_features numbers each."
         ) from None
-    if array.dtype.kind == "c":
+    kind = array.dtype.kind
+    if kind == "c":
         raise InvalidData(
             f"Complex data not supported: X is {array.dtype}; pass real and imaginary parts as separate features."
         )
-    if array.dtype.kind in "OUS":
-        _refuse_text(array)
-    elif array.dtype.kind not in "biuf":
+    if kind in "OUS" and not scipy.sparse.issparse(array):
+        return _from_objects(array, type(X).__name__)
+    if kind not in "biuf":
         raise InvalidData(f"X must be numeric; got dtype {array.dtype}.")
+    if array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _from_torch(X: Any) -> np.ndarray:
+    import torch
+
+    if X.is_meta:
+        raise InvalidData("X is a tensor on the device 'meta', which holds no values.")
+    if X.layout != torch.strided:
+        raise InvalidData(
+            "X is a sparse tensor of PyTorch, which is not supported: pass a SciPy sparse matrix, or X.to_dense()."
+        )
+    X = X.detach().cpu().resolve_neg().resolve_conj()
+    small = X.is_floating_point() and X.dtype not in {torch.float16, torch.float32, torch.float64}
+    array: np.ndarray = (X.float() if small else X).numpy()  # NumPy has no bfloat16
     return array
 
 
-def _refuse_text_columns(frame: Any) -> None:
-    """Raise `InvalidData` that names the columns which are neither numeric nor boolean."""
-    polars, pandas = sys.modules.get("polars"), sys.modules.get("pandas")
-    if polars is not None and isinstance(frame, polars.DataFrame):
-        text = [name for name, kind in frame.schema.items() if not (kind.is_numeric() or kind == polars.Boolean)]
-    elif pandas is not None and isinstance(frame, pandas.DataFrame):
-        numeric = pandas.api.types.is_numeric_dtype
-        text = [
-            name
-            for name, kind, column in zip(frame.columns, frame.dtypes, frame.items(), strict=True)
-            if not numeric(kind) and not (kind.kind == "O" and _is_numeric(column[1].to_numpy()))
-        ]
-    else:
-        return
-    if text:
-        shown = ", ".join(map(repr, text[:8])) + (" ..." if len(text) > 8 else "")
+def _refuse_columns(names: list[str]) -> None:
+    if names:
+        shown = ", ".join(map(repr, names[:8])) + (" ..." if len(names) > 8 else "")
         raise InvalidData(
             f"X has columns that are not numeric: {shown}; drop them or encode them as numbers first "
             "(for example with sklearn.preprocessing.OneHotEncoder)."
         )
 
 
-def _is_numeric(column: np.ndarray) -> bool:
+def _is_numeric(column: Any) -> bool:
+    """Tell whether a column of a pandas frame holds real numbers, be it as objects."""
+    if column.dtype != object:
+        from pandas.api.types import is_numeric_dtype
+
+        return bool(is_numeric_dtype(column.dtype)) and column.dtype.kind != "c"
     try:
-        column.astype(np.float64)
-    except (TypeError, ValueError):
+        _from_objects(column.to_numpy(), "")
+    except InvalidData:
         return False
     return True
 
 
-def _refuse_text(array: np.ndarray) -> None:
-    """Raise `InvalidData` that shows the first entry of an object or string array which is text."""
+def _from_objects(array: np.ndarray, came: str) -> np.ndarray:
+    """Return an array of Python objects as float64, None as NaN; say which entry is not a number."""
+    if not array.ndim:
+        raise NotNumeric(f"X must be an array, a frame or a sparse matrix of numbers; got a {came}.")
     for position, value in np.ndenumerate(array):
-        if isinstance(value, list | tuple):
-            raise InvalidData("X is ragged: its rows differ in length; expected rows of equal length.")
+        where = "row " + ", column ".join(map(str, position[:2]))
+        if isinstance(value, list | tuple | np.ndarray):
+            raise InvalidData(f"X is ragged: {where} holds a {type(value).__name__}, not one number.")
         if isinstance(value, str | bytes):
-            try:
-                float(value)
-            except ValueError:
-                row = position[0] if position else 0
-                raise InvalidData(
-                    f"X holds text where numbers are expected: {value!r} in row {row}; "
-                    "drop such columns or encode them as numbers first."
-                ) from None
+            raise InvalidData(
+                f"X holds text where numbers are expected: {str(value)[:40]!r} in {where}; drop such columns, "
+                "encode them, or make numbers of them with X.astype(float)."
+            )
+        if value is not None and not isinstance(value, numbers.Real | decimal.Decimal | np.bool_):
+            raise NotNumeric(
+                f"X holds a {type(value).__name__} in {where}, but each entry of this argument must be a number, "
+                "not a string or another object that is no number."
+            )
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise InvalidData("X holds an integer that is too great for float64: rescale or drop its feature.") from None
 
 
-def check_finite(X: Matrix, names: Any = None) -> None:
+def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds") -> None:
     """Refuse NaN and infinity, and say where the first one is.
+
+    Parameters
+    ----------
+    X : array or CSR matrix of shape (n_samples, n_features)
+    names : sequence of str, optional
+        Names of the features.
+    subject : str, default="X holds"
+        How the error sentence begins.
 
     Raises
     ------
@@ -108,22 +146,20 @@ def check_finite(X: Matrix, names: Any = None) -> None:
     if values.dtype.kind != "f":
         return
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum(dtype=np.float64)):
+        if np.isfinite(values.sum()):  # one that is not finite makes the sum so; great numbers may do that too
             return
     bad = ~np.isfinite(values)
     count = int(bad.sum())
     if not count:
         return
+    first = np.unravel_index(int(bad.argmax()), bad.shape)
     if scipy.sparse.issparse(X):
-        entry = int(np.flatnonzero(bad)[0])
-        row, column = int(np.searchsorted(X.indptr, entry, side="right")) - 1, int(X.indices[entry])
-        first = values[entry]
+        row, column = int(np.searchsorted(X.indptr, first[0], side="right")) - 1, int(X.indices[first[0]])
     else:
-        row, column = (int(index[0]) for index in np.nonzero(bad))
-        first = X[row, column]
-    kind = "NaN" if np.isnan(first) else "infinity"
-    where = repr(str(names[column])) if names is not None else str(column)
+        row, column = map(int, first)
+    kind = "NaN" if np.isnan(values[first]) else "infinity"
+    where = column if names is None else repr(str(names[column]))
     raise InvalidData(
-        f"X holds {kind} in row {row}, column {where} ({count} value{'s' if count > 1 else ''} in all are NaN or "
+        f"{subject} {kind} in row {row}, column {where} ({count} value{'s' if count > 1 else ''} in all are NaN or "
         "infinity): drop or fill them first (for example with sklearn.impute.SimpleImputer)."
     )

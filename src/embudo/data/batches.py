@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse
@@ -74,14 +74,10 @@ class SparseRows:
 
 
 def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
-    """Return a few rows, scaled, as a tensor on the CPU."""
-    dense = rows.toarray() if scipy.sparse.issparse(rows) else rows
-    scaled = np.require(scaler.apply(dense), requirements=["C", "W"])
-    if not scaled.dtype.isnative:
-        scaled = scaled.astype(scaled.dtype.newbyteorder("="))
-    if scaled.dtype.kind != "f" or scaled.dtype.itemsize > 8:
-        scaled = scaled.astype(np.float64 if dtype == torch.float64 else np.float32)
-    return torch.from_numpy(scaled).to(dtype)
+    """Return a few rows, scaled, as a tensor on the CPU; it may share their memory."""
+    scaled = scaler.apply(rows.toarray() if scipy.sparse.issparse(rows) else rows)
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(np.require(scaled, _numpy_type(dtype), ["C", "W"]))
 
 
 def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.device) -> Rows:
@@ -91,14 +87,19 @@ def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.devic
     """
     if scipy.sparse.issparse(X):
         return SparseRows(X, scaler, dtype)
-    if scaler.kind is None and X.flags.c_contiguous and X.flags.writeable and X.dtype.isnative and X.dtype.kind == "f":
-        tensor = torch.from_numpy(X).to(dtype)
-    else:
-        tensor = torch.empty(X.shape, dtype=dtype)
-        size = block_rows(X.shape[1])
-        for start in range(0, len(X), size):
-            tensor[start : start + size] = dense_block(X[start : start + size], scaler, dtype)
-    return TensorRows(tensor.to(device))
+    with np.errstate(over="ignore"):
+        if scaler.kind is None:
+            rows = np.require(X, _numpy_type(dtype), ["C", "W"])
+        else:
+            rows = np.empty(X.shape, _numpy_type(dtype))
+            size = block_rows(X.shape[1])
+            for start in range(0, len(X), size):
+                rows[start : start + size] = scaler.apply(X[start : start + size])
+    return TensorRows(torch.from_numpy(rows).to(device))
+
+
+def _numpy_type(dtype: torch.dtype) -> type[np.floating[Any]]:
+    return np.float64 if dtype == torch.float64 else np.float32
 
 
 class Batches:

@@ -5,38 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from embudo.errors import FileFormatError, InvalidData, check_choice
+from embudo.errors import EmbudoError, FileFormatError, InvalidData, check_choice, check_number, reason
 
 COLORS = ("auto", "grey", "rgb")
-_GREY_MODES = {"1", "L", "LA", "I;16", "I;16B", "I", "F"}
+#: formats for which Pillow runs other programs, or only has a place for somebody else's decoder
+_NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files in `folder` and the folders in it, sorted, by the endings that Pillow knows.
+    """Return the image files in `folder` and the folders in it, sorted, by the endings that Pillow reads.
+
+    Hidden files are left out.
 
     Raises
     ------
     FileFormatError
         If there is none.
     """
-    from PIL import Image
-
-    endings = Image.registered_extensions()
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    formats = _formats()
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in formats}
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
+    )
     if not files:
-        raise FileFormatError(f"'{folder}' holds no image that can be read.")
+        raise FileFormatError(f"'{folder}' holds no image that can be read, such as a .png or .jpg file.")
     return files
 
 
 def read_image(path: Path, color: str = "auto") -> np.ndarray:
-    """Read one image, upright as its EXIF orientation says.
+    """Read one image, upright as its EXIF orientation says; of several frames, the first.
 
     Parameters
     ----------
     path : Path
     color : {"auto", "grey", "rgb"}, default="auto"
-        "auto" is grey for images without colour; transparency is dropped; 16 bits become 8.
+        "auto" is grey for images stored without colours; transparency is dropped; 16 bits become 8.
 
     Returns
     -------
@@ -47,20 +54,26 @@ def read_image(path: Path, color: str = "auto") -> np.ndarray:
     FileFormatError
         If the file is not an image, or is truncated.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     check_choice("image_color", color, COLORS)
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=_formats()) as opened:
             image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16"):
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            grey = color == "grey" or (color == "auto" and image.mode in _GREY_MODES)
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+        grey = color == "grey" or (color == "auto" and image.mode[0] in "1LI" and image.mode != "LAB")
+        if image.mode[0] == "I":
+            image = _eight_bits(path, np.asarray(image))
+        elif image.mode == "F":
+            raise FileFormatError(f"The pixels of '{path}' are floating-point: convert it to 8 or 16 bits.")
+        elif "transparency" in image.info:
+            image = image.convert("RGBA")
+        pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    except EmbudoError:
+        raise
     except UnidentifiedImageError:
-        raise FileFormatError(f"'{path}' is not a data file or an image that can be read.") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise FileFormatError(f"Cannot read the image '{path}': {error}.") from None
+        raise FileFormatError(
+            f"'{path}' is neither an image that can be read nor a .npy, .npz, .csv, .tsv, .parquet or .idx file."
+        ) from None
+    except Exception as error:  # each decoder has errors of its own
+        raise FileFormatError(f"Cannot read the image '{path}': {reason(error)}.") from None
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -86,25 +99,35 @@ def read_images(path: Path, size: tuple[int, int] | None = None, color: str = "a
     InvalidData
         If the images differ in size and `size` is not given.
     """
+    for length in size or ():
+        check_number("A number in image_size", length, low=1, integer=True)
     files = list_images(path) if path.is_dir() else [path]
     images = [_resized(read_image(file, color), size) for file in files]
-    shapes = {image.shape[:2] for image in images}
+    shapes = sorted({image.shape[:2] for image in images})
     if len(shapes) > 1:
-        first, second = sorted(shapes)[:2]
+        (h1, w1), (h2, w2) = shapes[:2]
         raise InvalidData(
-            f"The images in '{path}' differ in size (for example {first[0]}x{first[1]} and {second[0]}x{second[1]}): "
+            f"The images in '{path}' differ in size (for example {h1}x{w1} and {h2}x{w2}): "
             "give an image size, height x width, to bring them to."
         )
-    if len({image.shape[2] for image in images}) > 1:
-        images = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in images]
-    return np.stack(images)
+    channels = max(image.shape[2] for image in images)
+    return np.stack([np.broadcast_to(image, (*image.shape[:2], channels)) for image in images])
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in Image.OPEN if name not in _NOT_READ]
+
+
+def _eight_bits(path: Path, pixels: np.ndarray) -> Image.Image:
+    if pixels.min() < 0 or pixels.max() >= 2**16:
+        raise FileFormatError(f"The pixels of '{path}' have more than 16 bits: convert it to 8 or 16 bits.")
+    return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
 def _resized(pixels: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     if size is None or pixels.shape[:2] == tuple(size):
         return pixels
-    from PIL import Image
-
     image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     resized = np.asarray(image.resize((size[1], size[0]), Image.Resampling.LANCZOS))
     return resized.reshape(*size, -1)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import math
+import re
 import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse
 
 from embudo.data.images import read_images
-from embudo.errors import FileFormatError, InvalidParameter, MissingDependency, did_you_mean
+from embudo.errors import EmbudoError, FileFormatError, InvalidParameter, MissingDependency, did_you_mean, reason
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: what a third byte of an idx file stands for
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+#: data.idx, data.idx.gz, and as MNIST's files are called: train-images-idx3-ubyte.gz, train-images.idx3-ubyte
+_IDX_NAME = re.compile(r"[.-]idx\d?(-ubyte)?(\.gz)?$", re.IGNORECASE)
+#: gzip makes data shorter by no more than this
+_GZIP_RATIO = 1032
 
 
 def read(
@@ -35,7 +41,9 @@ def read(
     Parameters
     ----------
     path : str or Path
-        A ``.npy``, ``.npz``, ``.csv``, ``.parquet``, ``.idx`` or ``.idx.gz`` file, an image, or a folder of images.
+        A ``.npy``, ``.npz``, ``.csv``, ``.tsv``, ``.parquet``, ``.idx`` or ``.idx.gz`` file, an image, or a
+        folder of images. The values of a table are separated by comma, semicolon or tab; its first row
+        names the columns, unless all of it is numbers (other than 0, 1, 2, ...).
     key : str, optional
         Which array of an ``.npz`` file; needed where it holds several.
     drop : tuple of str, default=()
@@ -47,71 +55,111 @@ def read(
 
     Returns
     -------
-    ndarray or pandas.DataFrame
-        A frame for tables, uint8 of shape (n, height, width, channels) for images, else the array in the file.
+    ndarray, SciPy sparse matrix or pandas.DataFrame
+        A frame for tables, uint8 of shape (n, height, width, channels) for images, else the array in the file;
+        sparse for what ``scipy.sparse.save_npz`` wrote.
 
     Raises
     ------
     FileFormatError
         If the file is missing, unreadable, truncated or of an unknown kind.
+    InvalidParameter
+        If the file has no such array or column, or an option does not apply to it.
     MissingDependency
         If Parquet is to be read and pyarrow is not installed.
     """
     path = Path(path)
-    if not path.exists():
-        near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [])
-        raise FileFormatError(f"No such file or folder: '{path}'{near}.")
-    if path.is_dir():
-        return read_images(path, image_size, image_color)
-    suffix = "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-    if key is not None and suffix != ".npz":
-        raise InvalidParameter(f"key={key!r} names an array of an .npz file, but '{path}' is not one.")
-    if drop and suffix not in {".csv", ".parquet"}:
-        raise InvalidParameter(f"drop names columns of a .csv or .parquet table, but '{path}' is neither.")
+    suffix = path.suffix.lower()
     try:
-        if suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        if suffix == ".npz":
-            return _read_npz(path, key)
-        if suffix in {".csv", ".parquet"}:
-            return _without(_read_csv(path) if suffix == ".csv" else _read_parquet(path), drop, path)
-        if suffix in {".idx", ".idx.gz"} or "-idx" in path.name:
-            return _read_idx(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, struct.error) as error:
-        if isinstance(error, FileFormatError | InvalidParameter):
-            raise
-        raise FileFormatError(
-            f"Cannot read '{path}': {str(error).splitlines()[0] if str(error) else 'truncated'}."
-        ) from None
-    return read_images(path, image_size, image_color)
+        if not path.exists():
+            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [])
+            raise FileFormatError(f"No such file or folder: '{path}'{near}.")
+        if key is not None and suffix != ".npz":
+            raise InvalidParameter(f"key={key!r} names an array of an .npz file, but '{path}' is not one.")
+        if drop and suffix not in {".csv", ".tsv", ".parquet"}:
+            raise InvalidParameter(f"drop names columns of a .csv or .parquet table, but '{path}' is neither.")
+        if path.is_file():
+            if suffix in {".npy", ".npz"}:
+                return _read_numpy(path, key)
+            if suffix in {".csv", ".tsv"}:
+                return _without(_read_csv(path), drop, path)
+            if suffix == ".parquet":
+                return _without(_read_parquet(path), drop, path)
+            if _IDX_NAME.search(path.name):
+                return _read_idx(path)
+        return read_images(path, image_size, image_color)
+    except EmbudoError:
+        raise
+    except UnicodeDecodeError:
+        raise FileFormatError(f"'{path}' is not UTF-8 text: save it as UTF-8.") from None
+    except Exception as error:  # a damaged file makes its parser raise anything
+        raise FileFormatError(f"Cannot read '{path}': {reason(error)}.") from None
 
 
-def _read_npz(path: Path, key: str | None) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
-        names = list(arrays)
-        if key is None and len(names) != 1:
-            raise InvalidParameter(f"'{path}' holds several arrays: name one of {', '.join(names)} with key.")
-        if key is not None and key not in names:
-            raise InvalidParameter(
-                f"'{path}' has no array {key!r}{did_you_mean(key, names)}; it holds {', '.join(names)}."
-            )
-        array: np.ndarray = arrays[key or names[0]]
-        return array
+def _read_numpy(path: Path, key: str | None) -> Any:
+    with path.open("rb") as file:
+        if not file.read(6).startswith((b"\x93NUMPY", b"PK")):
+            raise FileFormatError(f"'{path}' is not a NumPy file: its first bytes are wrong.")
+        file.seek(0)
+        try:
+            loaded = np.load(file, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else _one_of(loaded, path, key)
+        except ValueError as error:
+            if "allow_pickle" not in str(error):
+                raise
+            raise FileFormatError(
+                f"'{path}' holds Python objects, which are never unpickled: save it as an array of numbers."
+            ) from None
+
+
+def _one_of(arrays: Any, path: Path, key: str | None) -> Any:
+    names = list(arrays)
+    if {"format", "shape", "data"} <= set(names) and key is None:
+        return _checked_sparse(scipy.sparse.load_npz(path))
+    if key is None and len(names) != 1:
+        raise InvalidParameter(f"'{path}' holds {len(names)} arrays: name one with key: {', '.join(names)}.")
+    if key is not None and key not in names:
+        raise InvalidParameter(f"'{path}' has no array {key!r}{did_you_mean(key, names)}; it holds {', '.join(names)}.")
+    array = arrays[key or names[0]]
+    if not isinstance(array, np.ndarray):
+        raise FileFormatError(f"{key or names[0]!r} in '{path}' is not an array.")
+    return array
+
+
+def _checked_sparse(matrix: Any) -> Any:
+    if matrix.format in {"csr", "csc", "bsr"}:
+        matrix.check_format(full_check=True)  # indices out of bounds would be followed
+    return matrix
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    frame = pd.read_csv(path)
-    if all(_is_number(name) for name in frame.columns):  # no header: the first row is data
-        frame = pd.read_csv(path, header=None)
-        frame.columns = [f"x{i}" for i in range(frame.shape[1])]
-    return frame
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline(2**20)
+    if not first.strip():
+        raise FileFormatError(f"'{path}' is empty, or its first line is.")
+    unquoted = re.sub(r'"[^"]*"', "", first)
+    separator = max(",;\t", key=unquoted.count)
+    names = next(csv.reader([first], delimiter=separator))
+    counted = len(names) > 1 and names == [str(i) for i in range(len(names))]
+    has_header = counted or not all(_is_number(name) for name in names)
+    frame = pd.read_csv(
+        path,
+        sep=separator,
+        header=0 if has_header else None,
+        encoding="utf-8-sig",
+        low_memory=False,
+        skipinitialspace=True,
+    )
+    if frame.empty:
+        raise FileFormatError(f"'{path}' holds the names of columns, but no rows.")
+    return frame if has_header else frame.add_prefix("x")
 
 
-def _is_number(name: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        float(name)
+        float(text or "nan")
     except ValueError:
         return False
     return True
@@ -136,17 +184,24 @@ def _without(frame: pd.DataFrame, drop: tuple[str, ...], path: Path) -> pd.DataF
 
 def _read_idx(path: Path) -> np.ndarray:
     """Read the format of the MNIST files: two zero bytes, type, rank, sizes, values; big-endian."""
-    opener: Callable[..., Any] = gzip.open if path.suffix.lower() == ".gz" else open
+    zipped = path.suffix.lower() == ".gz"
+    opener: Callable[..., Any] = gzip.open if zipped else open
     with opener(path, "rb") as file:
-        zeros, kind, rank = struct.unpack(">HBB", file.read(4))
-        if zeros or kind not in _IDX_TYPES or not rank:
+        start = file.read(4)
+        if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES or not start[3]:
             raise FileFormatError(f"'{path}' is not an idx file: its first bytes are wrong.")
-        shape = struct.unpack(f">{rank}I", file.read(4 * rank))
-        dtype = np.dtype(_IDX_TYPES[kind])
-        data = file.read()
-    if len(data) != math.prod(shape) * dtype.itemsize:
+        dtype, rank = np.dtype(_IDX_TYPES[start[2]]), start[3]
+        sizes = file.read(4 * rank)
+        if len(sizes) < 4 * rank:
+            raise FileFormatError(f"'{path}' is truncated: it ends within its header.")
+        shape = struct.unpack(f">{rank}I", sizes)
+        promised = math.prod(shape) * dtype.itemsize
+        # a header that promises more than the file can hold must not decide what is allocated
+        possible = path.stat().st_size * (_GZIP_RATIO if zipped else 1)
+        data = file.read(promised + 1) if promised <= possible else b""
+    if len(data) != promised:
         raise FileFormatError(
-            f"'{path}' is truncated or damaged: its header promises {math.prod(shape) * dtype.itemsize} bytes "
-            f"of values, it holds {len(data)}."
+            f"'{path}' is truncated or damaged: its header promises {promised} bytes of values, and there are "
+            f"{'more' if len(data) > promised else 'fewer'}."
         )
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse
@@ -29,10 +30,10 @@ class Scaler:
     scale: np.ndarray | None = None
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Return ``(rows - offset) / scale``, in float64 where `rows` are, else in float32."""
+        """Return ``(rows - offset) / scale``, in float32 where it holds `rows` exactly, else in float64."""
         if self.offset is None or self.scale is None:
             return rows
-        dtype = np.float64 if rows.dtype == np.float64 else np.float32
+        dtype = np.result_type(rows.dtype, np.float32)
         scaled: np.ndarray = np.subtract(rows, self.offset.astype(dtype), dtype=dtype)
         scaled /= self.scale.astype(dtype)
         return scaled
@@ -66,8 +67,10 @@ def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False) -> 
         If `scale` is unknown.
     """
     check_choice("Autoencoder.scale", scale, SCALES)
-    low, high = float(X.min()), float(X.max())
-    inside = low >= 0 and high <= 1
+    ranges = [(block.min(axis=0), block.max(axis=0)) for block in _blocks(X)]
+    low = np.min([low for low, _ in ranges], axis=0).astype(np.float64)
+    high = np.max([high for _, high in ranges], axis=0).astype(np.float64)
+    inside = low.min() >= 0 and high.max() <= 1
     if scale == "auto":
         if X.dtype == np.uint8 and not inside:
             return Scaler("pixels", np.zeros(1), np.full(1, 255.0))
@@ -75,33 +78,37 @@ def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False) -> 
     if scale is None:
         if unit_interval and not inside:
             raise InvalidData(
-                f"The loss needs values in [0, 1], but X ranges from {low:g} to {high:g}: "
-                'set scale="minmax", or another loss.'
+                f"The output can only be in [0, 1], but X ranges from {low.min():g} to {high.max():g}: "
+                'set scale="minmax", or an output_activation that reaches further.'
             )
         return Scaler(None)
-    offset, size = _mean_and_deviation(X) if scale == "standard" else _low_and_range(X)
+    offset, size = (low, high - low) if scale == "minmax" else _mean_and_deviation(X, low, high)
     # below this, a feature varies by rounding alone
-    size[size <= 10 * np.finfo(np.float64).eps * np.abs(offset)] = 1.0
+    size[size <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))] = 1.0
     return Scaler(scale, offset, size)
 
 
-def _mean_and_deviation(X: Matrix) -> tuple[np.ndarray, np.ndarray]:
-    if scipy.sparse.issparse(X):
-        mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-        square = np.asarray(X.multiply(X).mean(axis=0, dtype=np.float64)).ravel()
-        return mean, np.sqrt(np.maximum(square - mean**2, 0))
-    # the greatest magnitude is taken out first, so that squares neither overflow nor vanish
-    unit = np.maximum(np.abs(X).max(axis=0).astype(np.float64), np.finfo(np.float64).tiny)
-    mean = X.mean(axis=0, dtype=np.float64)
-    square = np.zeros(X.shape[1])
-    for start in range(0, len(X), 4096):
-        square += np.square((X[start : start + 4096] - mean) / unit).sum(axis=0)
-    return mean, np.sqrt(square / len(X)) * unit
+def _mean_and_deviation(X: Matrix, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each feature, given its range.
+
+    They are sums of z = (x - centre) / half range. As z reaches -1 and 1, its variance is at least 2 / n, so
+    that E z^2 - (E z)^2 loses no more than n / 2 roundings, and nothing overflows or vanishes.
+    """
+    centre, half = low / 2 + high / 2, high / 2 - low / 2
+    constant = half == 0
+    centre[constant], half[constant] = low[constant], 1.0
+    total, square = np.zeros_like(centre), np.zeros_like(centre)
+    for block in _blocks(X):
+        z = (block - centre) / half
+        total += z.sum(axis=0)
+        square += np.einsum("ij,ij->j", z, z)
+    mean = total / X.shape[0]
+    return centre + half * mean, half * np.sqrt(np.maximum(square / X.shape[0] - mean**2, 0))
 
 
-def _low_and_range(X: Matrix) -> tuple[np.ndarray, np.ndarray]:
-    low, high = X.min(axis=0), X.max(axis=0)
-    if scipy.sparse.issparse(X):
-        low, high = low.toarray().ravel(), high.toarray().ravel()
-    low = low.astype(np.float64)
-    return low, high.astype(np.float64) - low
+def _blocks(X: Matrix) -> Iterator[np.ndarray]:
+    """Yield the rows of X in order, dense, few enough at a time to stay in cache as float64."""
+    size = max(16, 2**17 // X.shape[1])
+    for start in range(0, X.shape[0], size):
+        block = X[start : start + size]
+        yield block.toarray() if scipy.sparse.issparse(block) else block

@@ -97,7 +97,8 @@ def replaced(
     for name, value in params.items():
         outer, _, inner = name.partition("__")
         if outer not in current:
-            raise InvalidParameter(f"{owner} has no parameter {outer!r}{did_you_mean(outer, current)}.")
+            guess = did_you_mean(outer, current)
+            raise InvalidParameter(f"{owner} has no parameter {outer!r}{guess}; it has {', '.join(current)}.")
         if inner:
             within.setdefault(outer, {})[inner] = value
         else:

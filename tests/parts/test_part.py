@@ -1,0 +1,150 @@
+"""The rules that every part keeps."""
+
+import copy
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from embudo import L1, L2, MLP, SGD, Adam, Training
+from embudo.errors import InvalidParameter
+from embudo.parts.expression import PARTS
+
+SUM = L2(0.5) + L1(0.25)
+EXAMPLES = [
+    MLP((8, 4), activation="tanh"),
+    L1(0.1),
+    L2(0.2),
+    SUM,
+    Adam(0.01, weight_decay=0.1),
+    SGD(0.1, momentum=0.9, nesterov=True),
+    Training(3, optimizer=SGD(0.1), patience=2),
+]
+
+
+def names(part):
+    return type(part).__name__
+
+
+@pytest.mark.parametrize("part", EXAMPLES, ids=names)
+def test_a_part_cannot_be_changed(part):
+    for field in dataclasses.fields(part):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, field.name, 1)
+
+
+@pytest.mark.parametrize("part", EXAMPLES, ids=names)
+def test_equal_parts_are_one_key(part):
+    again = copy.deepcopy(part)
+    assert again == part
+    assert hash(again) == hash(part)
+    assert len({part, again}) == 1
+
+
+@pytest.mark.parametrize("part", EXAMPLES, ids=names)
+def test_a_clone_is_the_part_itself_and_a_pickle_its_equal(part):
+    assert clone(part) is part
+    assert pickle.loads(pickle.dumps(part)) == part
+
+
+def test_every_part_has_an_example():
+    assert {type(part) for part in EXAMPLES} >= set(PARTS.values())
+
+
+def test_only_the_first_field_is_given_by_position():
+    for kind in PARTS.values():
+        first, *others = dataclasses.fields(kind)
+        assert not first.kw_only
+        assert all(field.kw_only for field in others)
+
+
+@pytest.mark.parametrize(
+    ("part", "deep"),
+    [
+        (L1(0.1), {"weight": 0.1}),
+        (MLP((3,)), {"hidden": (3,), "activation": "relu"}),
+        (SUM, {"l2": L2(0.5), "l1": L1(0.25), "l2__weight": 0.5, "l1__weight": 0.25}),
+    ],
+)
+def test_params_are_given_by_name_and_deep_ones_by_nested_name(part, deep):
+    assert part.get_params() == deep
+    assert part.get_params(deep=False) == {name: value for name, value in deep.items() if "__" not in name}
+
+
+def test_the_params_of_an_optimizer_appear_within_those_of_the_training():
+    params = Training(optimizer=Adam(0.5)).get_params()
+    assert params["optimizer"] == Adam(0.5)
+    assert params["optimizer__lr"] == 0.5
+    assert params["optimizer__betas"] == (0.9, 0.999)
+
+
+@pytest.mark.parametrize(
+    ("part", "params", "expected"),
+    [
+        (L1(0.1), {"weight": 2}, L1(2)),
+        (Training(), {"epochs": 3, "optimizer__lr": 0.5}, Training(3, optimizer=Adam(0.5))),
+        (Training(), {"optimizer": SGD(1), "optimizer__momentum": 0.5}, Training(optimizer=SGD(1, momentum=0.5))),
+        (SUM, {"l1__weight": 7}, L2(0.5) + L1(7)),
+        (SUM, {"l2": L2(3)}, L2(3) + L1(0.25)),
+        (SUM, {}, SUM),
+    ],
+)
+def test_with_params_makes_a_new_part_and_leaves_the_old(part, params, expected):
+    before = repr(part)
+    assert part.with_params(**params) == expected
+    assert repr(part) == before
+
+
+@pytest.mark.parametrize(
+    ("part", "params", "words"),
+    [
+        (L1(0.1), {"weigth": 2}, r"^L1 has no parameter 'weigth' \(did you mean 'weight'\?\); it has weight\.$"),
+        (Training(), {"optimizer__lrr": 1}, r"^Adam has no parameter 'lrr' \(did you mean 'lr'\?\); it has lr, "),
+        (Training(), {"epochs__lr": 1}, r"^epochs__lr cannot be set while Training\.epochs is 50: set epochs first\.$"),
+        (SUM, {"l3__weight": 1}, r"^The sum of penalties has no parameter 'l3'; it has l2, l1\.$"),
+        (SUM, {"l1__weight": -1}, r"^L1\.weight must be a number at least 0; got -1\.$"),
+    ],
+)
+def test_with_params_refuses_unknown_names_and_bad_values(part, params, words):
+    with pytest.raises(InvalidParameter, match=words):
+        part.with_params(**params)
+
+
+def test_sums_are_flat_and_keep_their_order():
+    assert repr(L1(1) + L2(2)) == "L1(1) + L2(2)"
+    assert list((L1(1) + L2(2)).terms) == ["l1", "l2"]
+    assert list(L1(1).terms) == ["l1"]
+    assert L1(1) + L2(2) != L2(2) + L1(1)
+
+
+@pytest.mark.parametrize("twice", [lambda: L1(1) + L1(2), lambda: SUM + L2(1), lambda: SUM + SUM])
+def test_a_sum_of_one_kind_twice_is_refused(twice):
+    with pytest.raises(
+        InvalidParameter, match=r"^A sum of penalties holds L[12] twice: give it once, with one weight\.$"
+    ):
+        twice()
+
+
+def test_what_is_no_penalty_cannot_be_added():
+    with pytest.raises(TypeError):
+        L1(1) + 2
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (L1(np.float64(0.5)), "L1(0.5)"),
+        (L1(np.float32(0.5)), "L1(0.5)"),
+        (Training(np.int64(3), clip=np.float16(2)), "Training(3, clip=2.0)"),
+        (MLP(np.int32(4)), "MLP((4,))"),
+        (MLP((np.int64(4), 2)), "MLP((4, 2))"),
+        (MLP(np.array([4, 2])), "MLP((4, 2))"),
+        (MLP([4, 2]), "MLP((4, 2))"),
+        (Adam(betas=[np.float64(0.5), 0.75]), "Adam(betas=(0.5, 0.75))"),
+        (SGD(1, momentum=0.5, nesterov=np.True_), "SGD(1, momentum=0.5, nesterov=True)"),
+    ],
+)
+def test_numpy_values_become_python_values(part, text):
+    assert repr(part) == text

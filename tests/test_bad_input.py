@@ -1,0 +1,482 @@
+"""What is wrong with an input is said in one sentence: what, where, and how to mend it."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import safetensors
+import safetensors.torch
+import scipy.sparse as sp
+import torch
+from sklearn.exceptions import NotFittedError
+
+from embudo import L1, L2, MLP, SGD, Autoencoder, Training, load
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(30, 6))
+ONCE = Training(epochs=1)
+NAN, INF = np.nan, np.inf
+
+
+def one_sentence(error):
+    sentence = str(error.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert len(sentence) < 400
+
+
+def spoilt(value):
+    bad = X.copy()
+    bad[3, 2] = value
+    return bad
+
+
+FRAME = pd.DataFrame(X, columns=["age", "height", "weight", "d", "e", "f"])
+WHERE = r"in row 3, column 2 \(1 value in all .*\): drop or fill them first"
+NAMED = r"in row 3, column 'weight' \(1 value in all .*\): drop or fill them first"
+DATA = {
+    "NaN": (spoilt(NAN), rf"^X holds NaN {WHERE}"),
+    "infinity": (spoilt(INF), rf"^X holds infinity {WHERE}"),
+    "minus infinity in float32": (spoilt(-INF).astype("f4"), rf"^X holds infinity {WHERE}"),
+    "NaN in a list": (spoilt(NAN).tolist(), rf"^X holds NaN {WHERE}"),
+    "None in a list": ([*X[:3].tolist(), [1, 2, None, 4, 5, 6]], rf"^X holds NaN {WHERE}"),
+    "NaN in a tensor": (torch.tensor(spoilt(NAN)), rf"^X holds NaN {WHERE}"),
+    "NaN in a sparse matrix": (sp.csr_matrix(spoilt(NAN)), rf"^X holds NaN {WHERE}"),
+    "infinity in a sparse array": (sp.coo_array(spoilt(INF)), rf"^X holds infinity {WHERE}"),
+    "NaN in a pandas frame": (pd.DataFrame(spoilt(NAN), columns=FRAME.columns), rf"^X holds NaN {NAMED}"),
+    "NA in a pandas frame": (
+        pd.DataFrame(spoilt(NAN), columns=FRAME.columns).astype("Float64"),
+        rf"^X holds NaN {NAMED}",
+    ),
+    "infinity in a polars frame": (pl.DataFrame(spoilt(INF), list(FRAME.columns)), rf"^X holds infinity {NAMED}"),
+    "null in a polars frame": (
+        pl.DataFrame(spoilt(NAN), list(FRAME.columns), nan_to_null=True),
+        rf"^X holds NaN {NAMED}",
+    ),
+    "no rows": (X[:0], r"^Found array with 0 sample\(s\) \(shape=\(0, 6\)\) while a minimum of 2 is required"),
+    "no rows of images": (np.ones((0, 4, 4)), r"^Found array with 0 sample\(s\) .*shape=\(0, 16\)"),
+    "no columns": (X[:, :0], r"^Found array with 0 feature\(s\) \(shape=\(30, 0\)\) while a minimum of 1 is required"),
+    "one row": (X[:1], r"^Found array with 1 sample\(s\) \(shape=\(1, 6\)\) while a minimum of 2 is required"),
+    "text": ([["a", "b"], ["c", "d"]], r"^X holds text where numbers are expected: 'a' in row 0, column 0; drop"),
+    "numbers as text": (X.astype(str), r"^X holds text where .*make numbers of them with X\.astype\(float\)"),
+    "text among numbers": (
+        np.array([[1, 2], [3, "x"]], dtype=object),
+        r"^X holds text .*: 'x' in row 1, column 1; drop",
+    ),
+    "bytes": (np.array([[b"a"], [b"b"]]), r"^X holds text where numbers are expected"),
+    "a text column": (FRAME.assign(e="x"), r"^X has columns that are not numeric: 'e'; drop them or encode them"),
+    "a dict as entry": (
+        np.array([[1, {}], [2, 3]], dtype=object),
+        r"^X holds a dict in row 0, column 1, but each entry",
+    ),
+    "dates": (np.zeros((3, 2), "M8[s]"), r"^X must be numeric; got dtype datetime64\[s\]"),
+    "ragged lists": ([[1, 2], [3]], r"^X is ragged: its rows differ in length; expected n_samples rows of n_features"),
+    "ragged objects": (np.array([[1, 2], [3]], dtype=object), r"^X is ragged: row 0 holds a list"),
+    "complex numbers": (X + 1j, r"^Complex data not supported: X is complex128; pass real and imaginary parts as"),
+    "a complex tensor": (torch.tensor(X) * 1j, r"^Complex data not supported: X is complex128"),
+    "a complex sparse matrix": (sp.csr_array(X) * 1j, r"^Complex data not supported: X is complex128"),
+    "a sparse tensor": (
+        torch.tensor(X).to_sparse(),
+        r"sparse tensor of PyTorch, .*: pass a SciPy sparse matrix, or X\.",
+    ),
+    "one dimension": (X[0], r"^Reshape your data .*: X has shape \(6,\); X\.reshape\(-1, 1\) makes it one feature"),
+    "a series": (FRAME["age"], r"^Reshape your data .*: X has shape \(30,\)"),
+    "a number": (3.0, r"^Reshape your data .*: X has shape \(\)"),
+    "None": (None, r"^X must be an array, a frame or a sparse matrix of numbers; got a NoneType"),
+    "a path": ("digits.npy", r"^X must be an array, a frame or a sparse matrix of numbers; got a str"),
+    "a generator": ((row for row in X), r"^X must be an array, .*; got a generator"),
+    "a lazy frame": (pl.LazyFrame({"a": [1.0]}), r"^X must be an array, .*; got a LazyFrame"),
+}
+
+
+@pytest.mark.parametrize("what", DATA)
+def test_data_that_cannot_be_learnt_from(what):
+    data, words = DATA[what]
+    with pytest.raises(InvalidData, match=words) as error:
+        Autoencoder(2, training=ONCE).fit(data)
+    one_sentence(error)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Autoencoder(2, encoder=MLP(4), penalty=L1(0.1), training=ONCE, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("method", ["transform", "reconstruct", "reconstruction_error", "score_samples", "score"])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (X[:, :5], r"^X has 5 features, but Autoencoder is expecting 6 features as input"),
+        (sp.csr_array(X[:, :5]), r"^X has 5 features, but Autoencoder is expecting 6 features as input"),
+        (np.ones((3, 4, 4)), r"^X has 16 features, but Autoencoder is expecting 6 features as input"),
+        (X[:0], r"^Found array with 0 sample\(s\) \(shape=\(0, 6\)\) while a minimum of 1 is required"),
+        (spoilt(NAN), r"^X holds NaN in row 3, column 2"),
+        (X[0], r"^Reshape your data"),
+    ],
+    ids=["features", "sparse features", "images", "empty", "NaN", "one dimension"],
+)
+def test_data_that_a_fitted_model_cannot_take(method, data, words, fitted):
+    with pytest.raises(InvalidData, match=words) as error:
+        getattr(fitted, method)(data)
+    one_sentence(error)
+
+
+def test_images_of_another_shape_than_those_learnt():
+    estimator = Autoencoder(2, training=ONCE).fit(RNG.random((5, 2, 3)))
+    with pytest.raises(
+        InvalidData, match=r"^X holds samples of shape \(3, 2\), but .* was fitted on \(2, 3\)"
+    ) as error:
+        estimator.transform(RNG.random((5, 3, 2)))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (np.ones((3, 5)), r"^Codes must have shape \(n_samples, 2\), as from transform; got \(3, 5\)"),
+        (np.ones(2), r"^Codes must have shape \(n_samples, 2\), as from transform; got \(2,\)"),
+        (np.ones((3, 2, 1)), r"^Codes must have shape \(n_samples, 2\)"),
+        (np.array([[1, 2], [3, NAN]]), r"^The codes hold NaN in row 1, column 1"),
+        (np.array([["a", "b"]]), r"text where numbers are expected: 'a' in row 0"),
+        (np.ones((3, 2)) * 1j, r"^Complex data not supported"),
+    ],
+    ids=["width", "one dimension", "three dimensions", "NaN", "text", "complex"],
+)
+def test_codes_that_cannot_be_decoded(codes, words, fitted):
+    with pytest.raises(InvalidData, match=words) as error:
+        fitted.inverse_transform(codes)
+    one_sentence(error)
+
+
+CHOICES = "'identity', 'relu', 'leaky_relu', 'gelu', 'tanh', 'sigmoid', 'softplus'"
+SIZE = r"n_components \(when not None\) must be an integer at least 1; got"
+PARAMETERS = {
+    "a code of size 0": ({"n_components": 0}, rf"{SIZE} 0"),
+    "a code of negative size": ({"n_components": -1}, rf"{SIZE} -1"),
+    "a code of broken size": ({"n_components": 2.5}, rf"{SIZE} 2\.5"),
+    "a code size as text": ({"n_components": "8"}, rf"{SIZE} '8'"),
+    "a code beyond memory": (
+        {"n_components": 10**12},
+        r"^The network has [\d,]+ weights and needs [\d,]+ GiB to train, but cpu has [\d,]+ GiB: choose fewer comp",
+    ),
+    "hidden layers beyond memory": ({"encoder": MLP(10**12)}, r"GiB to train, but cpu has .*: choose fewer"),
+    "an unknown activation": (
+        {"code_activation": "rellu"},
+        rf"code_activation must be one of {CHOICES}; got 'rellu' \(did you mean 'relu'\?\)",
+    ),
+    "an unknown output activation": (
+        {"output_activation": "sigmod"},
+        r"output_activation .*\(did you mean 'sigmoid'\?\)",
+    ),
+    "an activation that is no text": ({"code_activation": torch.nn.ReLU}, rf"code_activation must be one of {CHOICES}"),
+    "an unknown loss": (
+        {"loss": "squared_eror"},
+        r"loss .*must be one of 'squared_error', .*; got 'squared_eror' \(did you mean 'squared_error'\?\)",
+    ),
+    "cross entropy of what is no probability": (
+        {"loss": "cross_entropy"},
+        r"^loss=\"cross_entropy\" measures probabilities, but output_activation='identity' .*: set output_activation=",
+    ),
+    "an unknown scale": ({"scale": "standart"}, r"scale must be one of .*\(did you mean 'standard'\?\)"),
+    "an unknown init": ({"init": "PCA"}, r"init must be one of 'auto', 'pca'; got 'PCA'"),
+    "PCA for more components than features": (
+        {"init": "pca", "n_components": 7},
+        r"^init=\"pca\" finds at most 6 components in 30 samples of 6 features; got n_components=7",
+    ),
+    "PCA for more components than samples": (
+        {"init": "pca", "n_components": 6, "X": X[:4]},
+        r"^init=\"pca\" finds at most 4 components in 4 samples of 6 features; got n_components=6",
+    ),
+    "PCA for a network that is not linear": (
+        {"init": "pca", "code_activation": "relu"},
+        r"^init=\"pca\" needs a network that is linear: no hidden layers",
+    ),
+    "tied to another decoder": (
+        {"tied": True, "encoder": MLP(4), "decoder": MLP(5)},
+        r"^tied=True needs a decoder that mirrors the encoder; got encoder=MLP\(\(4,\)\) and .*: leave decoder=None",
+    ),
+    "tied to what is no truth value": ({"tied": "yes"}, r"tied must be one of True, False; got 'yes'"),
+    "patience without validation": (
+        {"training": Training(1, patience=3)},
+        r"^Training\.patience needs validation: give fit an X_val, or set Training\.validation_fraction",
+    ),
+    "a validation fraction of no samples": (
+        {"training": Training(1, validation_fraction=0.001)},
+        r"^Training\.validation_fraction=0\.001 of 30 samples leaves 0 to validate on and 30 to learn from: at least",
+    ),
+    "a validation fraction of all samples": (
+        {"training": Training(1, validation_fraction=0.99)},
+        r"^Training\.validation_fraction=0\.99 of 30 samples leaves 30 to validate on and 0 to learn from",
+    ),
+    "a device that is not there": (
+        {"training": Training(1, device="cuda:99")},
+        r"^Training\.device='cuda:99' is not available here: use \"cpu\", or \"auto\" to take what there is",
+    ),
+    "a device of unknown kind": ({"training": Training(1, device="abacus")}, r"device='abacus' is not available here"),
+    "text for a part": ({"encoder": "MLP(4)"}, r"encoder must be a part such as MLP\(\), or None; got 'MLP\(4\)'"),
+    "a size for a part": ({"encoder": 4}, r"encoder must be a part such as MLP\(\), or None; got 4"),
+    "another part": ({"training": SGD(0.1)}, r"training must be a part such as Training\(\), or None; got SGD\(0\.1\)"),
+    "a weight for a penalty": ({"penalty": 0.1}, r"penalty must be a part such as .*, or None; got 0\.1"),
+    "a part that is no penalty": ({"penalty": MLP(3)}, r"penalty must be a part such as .*, or None; got MLP"),
+}
+
+
+@pytest.mark.parametrize("what", PARAMETERS)
+def test_parameters_that_are_not_allowed(what):
+    params, words = PARAMETERS[what]
+    params = dict(params)
+    data = params.pop("X", X)
+    with pytest.raises(InvalidParameter, match=words) as error:
+        Autoencoder(**{"n_components": 2, "training": ONCE, **params}).fit(data)
+    one_sentence(error)
+
+
+def test_values_that_the_output_cannot_reach():
+    estimator = Autoencoder(2, scale=None, output_activation="sigmoid", loss="cross_entropy", training=ONCE)
+    with pytest.raises(
+        InvalidData, match=r"in \[0, 1\], but X ranges from -\d.* to \d.*: set scale=\"minmax\""
+    ) as error:
+        estimator.fit(X)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"n_component": 3}, r"^Autoencoder has no parameter 'n_component' \(did you mean 'n_components'\?\)"),
+        ({"training__epoch": 3}, r"^Training has no parameter 'epoch' \(did you mean 'epochs'\?\)"),
+        ({"training__optimizer__lrr": 3}, r"^Adam has no parameter 'lrr' \(did you mean 'lr'\?\)"),
+        ({"penalty__l3__weight": 3}, r"^The sum of penalties has no parameter 'l3'; it has l1, l2\.$"),
+        ({"tied__lr": 3}, r"^tied__lr cannot be set while Autoencoder\.tied is False: set tied first"),
+        ({"training__epochs": 0}, r"^Training\.epochs must be an integer at least 1; got 0"),
+    ],
+)
+def test_names_that_set_params_does_not_know_and_values_that_it_refuses(params, words):
+    estimator = Autoencoder(2, penalty=L1(1) + L2(1))
+    before = estimator.get_params()
+    with pytest.raises(InvalidParameter, match=words) as error:
+        estimator.set_params(**params)
+    one_sentence(error)
+    assert estimator.get_params() == before
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
+@pytest.mark.parametrize("constant", [slice(0, 2), slice(None)], ids=["some columns", "all columns"])
+@pytest.mark.parametrize("value", [0.0, 5.0, 1e30])
+def test_constant_columns_are_learnt_without_harm(constant, value, loss):
+    data = X.copy()
+    data[:, constant] = value
+    output = "sigmoid" if loss == "cross_entropy" else "identity"
+    estimator = Autoencoder(2, loss=loss, output_activation=output, training=Training(20), random_state=0).fit(data)
+    found = estimator.reconstruct(data)
+    assert np.isfinite(estimator.transform(data)).all()
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[:, constant], value, rtol=0.5, atol=2)
+
+
+def test_one_row_passes_through_a_fitted_model(fitted):
+    np.testing.assert_allclose(fitted.transform(X[:1]), fitted.transform(X)[:1], atol=1e-6)
+
+
+# ---------------------------------------------------------------------- model files
+
+
+def saved(path, model, change=lambda card: None, weights=lambda tensors: None):
+    """Write the model file with its description and its tensors changed."""
+    model.save(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        card = json.loads(file.metadata()["embudo"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    change(card)
+    weights(tensors)
+    safetensors.torch.save_file(tensors, path, metadata={"embudo": json.dumps(card)})
+    return path
+
+
+def of_params(**params):
+    return lambda card: card["params"].update(params)
+
+
+def of_card(**entries):
+    return lambda card: card.update(entries)
+
+
+FORGED = {
+    "unknown class": (of_card(**{"class": "Exploit"}), r"The class must be one of 'Autoencoder'; got 'Exploit'"),
+    "unknown part": (of_params(penalty="L9(1)"), r"Unknown part 'L9'"),
+    "code for a part": (of_params(encoder="__import__('os').abort()"), r"Cannot read"),
+    "broken part": (of_params(encoder="MLP((4,"), r"Cannot read 'MLP\(\(4,'"),
+    "a part in the wrong place": (of_params(encoder="L1(1)"), r"encoder must be a part such as MLP\(\)"),
+    "unknown parameter": (of_params(shell="1"), r"unexpected keyword argument 'shell'"),
+    "other layers": (of_params(encoder="MLP(5)"), r"The weights do not fit the parts: '.*' should be .* and is"),
+    "absurd layers": (of_params(encoder="MLP(1000000000000)"), r"The weights do not fit the parts"),
+    "absurd code": (of_params(n_components="1000000000000"), r"The weights do not fit the parts"),
+    "absurd features": (of_card(n_features_in=10**12), r"scaling is not 1000000000000 finite numbers"),
+    "no features": (of_card(n_features_in=0), r"number of features must be an integer at least 1; got 0"),
+    "features as text": (of_card(n_features_in="6"), r"number of features must be an integer"),
+    "names that do not fit": (of_card(feature_names_in=["a"]), r"does not name its 6 features"),
+    "a shape that does not fit": (of_card(sample_shape=[7]), r"Samples of shape \[7\] do not have 6 features"),
+    "an absurd shape": (of_card(sample_shape=[10**12]), r"do not have 6 features"),
+    "unknown scaling": (of_card(scaling="cubic"), r"The scaling must be one of .*; got 'cubic'"),
+    "scaling that is not said": (of_card(scaling=None), r"'scaler\.offset' should be absent"),
+    "history that is no table": (of_card(history={"loss": 5}), r"history is not a table"),
+    "seed as text": (of_card(seed="x"), r"invalid literal"),
+    "description without version": (lambda card: card.pop("format_version"), r"'format_version' is missing"),
+    "description without parameters": (lambda card: card.pop("params"), r"'params' is missing"),
+    "version as text": (of_card(format_version="one"), r"its description cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_model_file_with_a_forged_description(what, fitted, tmp_path):
+    change, words = FORGED[what]
+    path = saved(tmp_path / "m.safetensors", fitted, change)
+    tracemalloc.start()
+    with pytest.raises(FileFormatError, match=rf"^'.*m\.safetensors' is damaged.*{words}") as error:
+        load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    one_sentence(error)
+    assert peak < 2**26
+
+
+def replaced(name, tensor):
+    return lambda tensors: tensors.update({name: tensor})
+
+
+TENSORS = {
+    "a weight of another shape": (
+        replaced("encoder.0.weight", torch.zeros(6, 4)),
+        r"should be \(4, 6\) and is \(6, 4\)",
+    ),
+    "a weight too many": (replaced("extra", torch.zeros(1)), r"'extra' should be absent and is \(1,\)"),
+    "a weight missing": (lambda tensors: tensors.pop("decoder.0.bias"), r"should be \(4,\) and is absent"),
+    "integer weights": (
+        replaced("encoder.0.bias", torch.zeros(4, dtype=torch.int64)),
+        r"must be all float32 or all float64",
+    ),
+    "offsets of another number": (
+        replaced("scaler.offset", torch.zeros(5, dtype=torch.float64)),
+        r"scaling is not 6 finite",
+    ),
+    "scales of zero": (replaced("scaler.scale", torch.zeros(6, dtype=torch.float64)), r"not all greater than 0"),
+    "scales that are NaN": (replaced("scaler.scale", torch.full((6,), NAN, dtype=torch.float64)), r"is not 6 finite"),
+    "scales missing": (lambda tensors: tensors.pop("scaler.scale"), r"'scaler\.scale' is missing"),
+}
+
+
+@pytest.mark.parametrize("what", TENSORS)
+def test_a_model_file_with_forged_tensors(what, fitted, tmp_path):
+    weights, words = TENSORS[what]
+    path = saved(tmp_path / "m.safetensors", fitted, weights=weights)
+    with pytest.raises(FileFormatError, match=rf"^'.*m\.safetensors' is damaged.*{words}") as error:
+        load(path)
+    one_sentence(error)
+
+
+def test_a_model_file_of_a_newer_format(fitted, tmp_path):
+    path = saved(tmp_path / "m.safetensors", fitted, lambda card: card.update(format_version=99))
+    words = r"was written by embudo .*, in a format newer than embudo .* reads: upgrade embudo"
+    with pytest.raises(FileFormatError, match=words) as error:
+        load(path)
+    one_sentence(error)
+
+
+def truncated(path, model):
+    model.save(path)
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def of_another_program(path, model):
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path)
+
+
+def of_nested_description(path, model):
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, path, metadata={"embudo": "[" * 100_000})
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path, model: None, r"^No such model file: '.*m\.safetensors'"),
+        (lambda path, model: path.mkdir(), r"^No such model file: '.*m\.safetensors'"),
+        (
+            lambda path, model: path.write_text("hello"),
+            r"m\.safetensors' is not a model file, or it is truncated or dam",
+        ),
+        (lambda path, model: path.write_bytes(b""), r"is not a model file, or it is truncated or damaged"),
+        (lambda path, model: path.write_bytes(b"\xff" * 64), r"is not a model file, or it is truncated or damaged"),
+        (truncated, r"is not a model file, or it is truncated or damaged"),
+        (of_another_program, r"is a safetensors file, but not a model that embudo saved"),
+        (of_nested_description, r"its description cannot be read"),
+    ],
+    ids=["missing", "folder", "text", "empty", "absurd length", "truncated", "another program's", "nested"],
+)
+def test_a_file_that_is_no_model(make, words, fitted, tmp_path):
+    path = tmp_path / "m.safetensors"
+    make(path, fitted)
+    with pytest.raises(FileFormatError, match=words) as error:
+        load(path)
+    one_sentence(error)
+
+
+def own_loss(output, target):
+    return (output - target).abs().sum(1)
+
+
+def test_a_model_with_a_loss_of_ones_own_asks_for_it(tmp_path):
+    path = tmp_path / "m.safetensors"
+    Autoencoder(2, loss=own_loss, training=ONCE, random_state=0).fit(X).save(path)
+    with pytest.raises(
+        InvalidParameter, match=r"which a file cannot hold: give it as load\(path, loss=\.\.\.\)"
+    ) as error:
+        load(path)
+    one_sentence(error)
+    assert load(path, loss=own_loss).loss is own_loss
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_model_for_a_device_that_is_not_there(device, fitted, tmp_path):
+    fitted.save(tmp_path / "m.safetensors")
+    with pytest.raises(InvalidParameter, match=rf"device='{device}' is not available here: use \"cpu\"") as error:
+        load(tmp_path / "m.safetensors", device=device)
+    one_sentence(error)
+
+
+def test_saving_into_a_folder_that_is_not_there(fitted, tmp_path):
+    with pytest.raises(
+        FileFormatError, match=r"^Cannot write '.*nowhere/m\.safetensors': No such file or dir"
+    ) as error:
+        fitted.save(tmp_path / "nowhere" / "m.safetensors")
+    one_sentence(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_over_a_folder_leaves_nothing_behind(fitted, tmp_path):
+    (tmp_path / "m").mkdir()
+    with pytest.raises(FileFormatError, match=r"^Cannot write '.*m': Is a directory") as error:
+        fitted.save(tmp_path / "m")
+    one_sentence(error)
+    assert list(tmp_path.iterdir()) == [tmp_path / "m"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda estimator, path: estimator.transform(X),
+        lambda estimator, path: estimator.inverse_transform(X[:, :2]),
+        lambda estimator, path: estimator.reconstruct(X),
+        lambda estimator, path: estimator.score(X),
+        lambda estimator, path: estimator.save(path),
+    ],
+    ids=["transform", "inverse_transform", "reconstruct", "score", "save"],
+)
+def test_a_model_that_is_not_fitted(use, tmp_path):
+    with pytest.raises(NotFittedError, match=r"^This Autoencoder instance is not fitted yet\. Call 'fit'") as error:
+        use(Autoencoder(2), tmp_path / "m.safetensors")
+    one_sentence(error)
+    assert list(tmp_path.iterdir()) == []
