@@ -1,0 +1,27 @@
+"""``embudo encode``: from samples to codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from embudo.cli.options import DataSource, data_options
+from embudo.cli.output import ARRAY_ENDINGS, check_output, write_array
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help=f"{', '.join(ARRAY_ENDINGS)}.")
+@data_options
+def encode(model: Path, data: Path, output: Path, source: DataSource) -> None:
+    """Write the codes of the samples in DATA."""
+    check_output(output, ARRAY_ENDINGS)
+
+    from embudo.models.persistence import load
+
+    autoencoder = load(model)
+    codes = autoencoder.transform(source.read(data, autoencoder.sample_shape_))
+    write_array(output, codes, autoencoder.get_feature_names_out(), "codes")
+    click.echo(f"Codes of {len(codes)} samples, {codes.shape[1]} units each, written to {output}")

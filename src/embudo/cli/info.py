@@ -1,0 +1,115 @@
+"""``embudo info``: what a model or a data file holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from embudo.cli.options import DataSource, data_options
+
+SHOWN = 8  #: column names that are written out
+
+
+@click.command()
+@click.argument("file", metavar="MODEL|DATA", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_options
+def info(file: Path, as_json: bool, source: DataSource) -> None:
+    """Tell what a model file or a data set holds."""
+    facts = describe_model(file) if file.suffix.lower() == ".safetensors" else describe_data(source.read(file))
+    if as_json:
+        click.echo(json.dumps(_finite(facts), indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name.replace("_", " "), _text(value))
+    Console(soft_wrap=False, markup=False).print(table)
+
+
+def describe_model(path: Path) -> dict[str, Any]:
+    """Return what the model file at `path` holds, by name."""
+    import safetensors
+
+    from embudo.models.persistence import load
+
+    model = load(path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        card = json.loads(file.metadata()["embudo"])
+    history = {name: column[-1] for name, column in model.history_.items() if column}
+    return {
+        "model": type(model).__name__,
+        **{
+            name: str(getattr(model, f"{name}_", getattr(model, name)))
+            for name in sorted(model.get_params(deep=False))
+            if name != "n_components"
+        },
+        "features": model.n_features_in_,
+        "sample_shape": model.sample_shape_,
+        "code_size": model.n_components_,
+        "weights": sum(p.numel() for p in model.module_.parameters()),
+        "scaling": model.scaler_.kind,
+        "last_epoch": history,
+        "versions": card["versions"],
+        "file_size": path.stat().st_size,
+    }
+
+
+def describe_data(data: Any) -> dict[str, Any]:
+    """Return shape, types, range, and what would spoil a training, of an array or a frame."""
+    import numpy as np
+
+    facts: dict[str, Any] = {"data": "array", "shape": data.shape, "dtype": str(getattr(data, "dtype", ""))}
+    names: Any = None
+    if hasattr(data, "select_dtypes"):
+        numeric = data.select_dtypes(["number", "bool"])
+        text = [str(name) for name in data.columns if name not in set(numeric.columns)]
+        facts |= {"data": "table", "dtype": ", ".join(sorted({str(kind) for kind in data.dtypes}))}
+        facts["columns_not_numeric"] = text
+        names, data = list(map(str, numeric.columns)), numeric.to_numpy()
+    elif data.ndim == 4:
+        facts["data"] = "images"
+    if data.dtype.kind not in "biuf" or not data.size:
+        return facts
+    rows = data.reshape(len(data), -1)
+    finite = rows if rows.dtype.kind != "f" else rows[np.isfinite(rows)]
+    constant = np.flatnonzero((rows == rows[0]).all(axis=0)) if len(rows) > 1 else ()
+    return facts | {
+        "least": finite.min().item() if finite.size else None,
+        "greatest": finite.max().item() if finite.size else None,
+        "not_finite": int(rows.size - finite.size),
+        "constant_columns": [names[i] if names else int(i) for i in constant],
+    }
+
+
+def _text(value: Any) -> str:
+    match value:
+        case dict():
+            return "  ".join(f"{name} {_text(inner)}" for name, inner in value.items()) or "none"
+        case float():
+            return f"{value:.6g}"
+        case bool() | str():
+            return str(value)
+        case int():
+            return f"{value:,}"
+        case tuple():
+            return " x ".join(map(str, value))
+        case list():
+            shown = ", ".join(map(str, value[:SHOWN])) + (", ..." if len(value) > SHOWN else "")
+            return f"{len(value)} ({shown})" if value else "none"
+    return "none"
+
+
+def _finite(value: Any) -> Any:
+    """Return `value` with numbers that JSON has no form for as null."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,155 @@
+"""What the verbs share of their options: types of values, and how data are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from embudo.errors import InvalidParameter, did_you_mean
+from embudo.parts.expression import parse
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # not generic in older versions of click
+
+
+class PartText(ParamType):
+    """A part as text, ``L2(1e-4) + L1(1e-3)``, or "none"."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the part that `value` describes."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return None if value.lower() == "none" else parse(value)
+        except InvalidParameter as error:
+            self.fail(str(error), param, ctx)
+
+
+class Scalar(ParamType):
+    """A number, a word, or "none"."""
+
+    name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return an int or float where `value` reads as one, None for "none", and else the word."""
+        if not isinstance(value, str):
+            return value
+        for kind in (int, float):
+            try:
+                return kind(value)
+            except ValueError:
+                continue
+        return None if value.lower() == "none" else value
+
+
+class Word(ParamType):
+    """One of a few words, with a guess at a misspelt one."""
+
+    name = "word"
+
+    def __init__(self, choices: Iterable[str]) -> None:
+        self.choices = list(choices)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the choices, for the help page."""
+        return f"[{'|'.join(self.choices)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return `value`, None for "none", or fail with a guess."""
+        if value not in self.choices:
+            guess = did_you_mean(value, self.choices)
+            self.fail(f"expected one of {', '.join(self.choices)}; got {value!r}{guess}.", param, ctx)
+        return None if value == "none" else value
+
+
+class Size(ParamType):
+    """Height x width of an image, such as 32x48."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return (height, width)."""
+        match = re.fullmatch(r"(\d{1,5})[x×,](\d{1,5})", str(value))
+        if match is None or "0" in match.groups():
+            self.fail(f"expected height x width such as 32x32; got {value!r}.", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+def field_options(kind: type, types: dict[str, ParamType | bool]) -> Callable[[Any], Any]:
+    """Return a decorator that adds an option for each field of a dataclass, described by its docstring.
+
+    Parameters
+    ----------
+    kind : type
+        A frozen part, documented in numpydoc form.
+    types : dict
+        Types of the fields that are not scalars; False for a field that is not wanted.
+    """
+    text = inspect.cleandoc(kind.__doc__ or "")
+    fields = [field for field in dataclasses.fields(kind) if types.get(field.name) is not False]
+
+    def decorate(verb: Any) -> Any:
+        for field in reversed(fields):
+            # "name : type", and below it, indented, what it means
+            described = re.search(rf"^{field.name} : .*\n((?:    .*\n)+)", text, re.MULTILINE)
+            verb = click.option(
+                f"--{field.name.replace('_', '-')}",
+                type=types.get(field.name, Scalar()),
+                default=field.default,
+                show_default=field.default is not None,
+                help=" ".join(described[1].split()) if described else None,
+            )(verb)
+        return verb
+
+    return decorate
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSource:
+    """How the data files of a command are read."""
+
+    key: str | None
+    drop: tuple[str, ...]
+    image_size: tuple[int, int] | None
+    image_color: str | None
+
+    def read(self, path: Path, sample_shape: tuple[int, ...] | None = None) -> Any:
+        """Read `path`; images are brought to `sample_shape`, that of a model, unless the options say otherwise."""
+        from embudo.data.readers import read
+
+        size, color = self.image_size, self.image_color
+        if sample_shape is not None and len(sample_shape) == 3:
+            size = size or (sample_shape[0], sample_shape[1])
+            color = color or ("grey" if sample_shape[2] == 1 else "rgb")
+        return read(path, key=self.key, drop=self.drop, image_size=size, image_color=color or "auto")
+
+
+def data_options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how data are read; the verb is given them as one `DataSource`, ``source``."""
+
+    @click.option("--key", metavar="NAME", help="Array of an .npz file, where it holds several.")
+    @click.option("--drop", metavar="COLUMN", multiple=True, help="Leave out this column of a table; repeatable.")
+    @click.option("--image-size", type=Size(), help="Bring images to this height x width.")
+    @click.option("--image-color", type=Word(["auto", "grey", "rgb"]), help="Read images in this colour.")
+    @functools.wraps(verb)
+    def wrapper(
+        key: str | None,
+        drop: tuple[str, ...],
+        image_size: tuple[int, int] | None,
+        image_color: str | None,
+        **options: Any,
+    ) -> Any:
+        return verb(source=DataSource(key, drop, image_size, image_color), **options)
+
+    return wrapper

@@ -1,0 +1,135 @@
+"""Results on their way to files: checked before the work begins, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embudo.errors import FileFormatError, InvalidParameter
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from embudo.models.autoencoder import Autoencoder
+
+ARRAY_ENDINGS = (".npy", ".npz", ".csv", ".parquet")
+
+
+def check_output(path: Path, endings: Sequence[str]) -> None:
+    """Refuse an output file that could not be written, before anything is computed.
+
+    Raises
+    ------
+    InvalidParameter
+        If the ending of `path` is none of `endings`; "" stands for a folder.
+    FileFormatError
+        If its folder is missing or not writable, or a folder is in its place.
+    """
+    if path.suffix.lower() not in endings:
+        allowed = ", ".join(ending or "none (a folder of images)" for ending in endings)
+        raise InvalidParameter(f"Cannot tell what to write from the ending of '{path}': it must be one of {allowed}.")
+    if not path.parent.is_dir():
+        raise FileFormatError(f"Cannot write '{path}': there is no folder '{path.parent}'.")
+    if path.is_dir() == bool(path.suffix) and path.exists():
+        raise FileFormatError(f"Cannot write '{path}': it is a {'folder' if path.suffix else 'file'}.")
+    if not os.access(path if path.is_dir() else path.parent, os.W_OK):
+        raise FileFormatError(f"Cannot write '{path}': no permission.")
+
+
+def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str) -> None:
+    """Write samples to an array file or a table, by the ending of `path`.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in one of `ARRAY_ENDINGS`.
+    array : ndarray of shape (n_samples, ...)
+        Flattened for tables.
+    columns : sequence of str
+        Names for the columns of a table.
+    key : str
+        Name of the array in an ``.npz`` file.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from embudo.models.persistence import write_atomically
+
+    buffer = io.BytesIO()
+    match path.suffix.lower():
+        case ".npy":
+            np.save(buffer, array)
+        case ".npz":
+            arrays: Any = {key: array}
+            np.savez_compressed(buffer, **arrays)
+        case ending:
+            table = pd.DataFrame(array.reshape(len(array), -1), columns=list(columns))
+            if ending == ".csv":
+                table.to_csv(buffer, index=False)
+            else:
+                _require_pyarrow()
+                table.to_parquet(buffer, index=False)
+    write_atomically(path, buffer.getvalue())
+
+
+def write_samples(path: Path, samples: np.ndarray, model: Autoencoder, names: Sequence[Path] | None = None) -> None:
+    """Write samples in the units of the data: to an array file, a table, or a folder of PNG files.
+
+    Parameters
+    ----------
+    path : Path
+        Checked by `check_samples_output`.
+    samples : ndarray of shape (n_samples, ...)
+    model : Autoencoder
+        Knows the names of features and the range of pixels.
+    names : sequence of Path, optional
+        Names of the images, relative to the folder. None numbers them.
+    """
+    if path.suffix:
+        columns = getattr(model, "feature_names_in_", None)
+        if columns is None:
+            columns = [f"x{i}" for i in range(model.n_features_in_)]
+        write_array(path, samples, columns, "samples")
+    else:
+        _write_images(path, samples * _white(model), names or [Path(f"{i:06}.png") for i in range(len(samples))])
+
+
+def check_samples_output(path: Path, model: Autoencoder) -> None:
+    """Refuse a folder as output of a model whose samples are not images."""
+    shape = model.sample_shape_
+    if not path.suffix and (shape is None or len(shape) not in {2, 3} or shape[2:] not in {(), (1,), (3,)}):
+        raise InvalidParameter(
+            f"'{path}' would be a folder of images, but the model was not fitted on images: "
+            f"end it in {', '.join(ARRAY_ENDINGS)}."
+        )
+
+
+def _white(model: Autoencoder) -> float:
+    """Return what brings white to 255: images that "auto" left unscaled lie in [0, 1]."""
+    return 255.0 if model.scaler_.kind is None and model.scale == "auto" else 1.0
+
+
+def _write_images(folder: Path, images: Any, names: Sequence[Path]) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from embudo.models.persistence import write_atomically
+
+    for image, name in zip(images, names, strict=True):
+        pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels).save(buffer, "png")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / name, buffer.getvalue())
+
+
+def _require_pyarrow() -> None:
+    from embudo.errors import MissingDependency
+
+    try:
+        import pyarrow  # noqa: F401 (named here for the sentence below; pandas uses it)
+    except ImportError:
+        raise MissingDependency('Writing Parquet needs pyarrow: pip install "embudo[parquet]".') from None

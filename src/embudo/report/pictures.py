@@ -1,0 +1,151 @@
+"""Drawings of images, filters and training curves, on axes of matplotlib."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def mosaic(images: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
+    """Return grey images side by side, row by row, as one; NaN where there is none.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, height, width)
+    n_columns : int
+        Images in a row.
+    gap : int, default=1
+        Pixels between images.
+    """
+    n, height, width = images.shape
+    n_rows = math.ceil(n / n_columns)
+    cells = np.full((n_rows * n_columns, height + gap, width + gap), np.nan)
+    cells[:n, :height, :width] = images
+    rows = cells.reshape(n_rows, n_columns, height + gap, width + gap).swapaxes(1, 2)
+    return rows.reshape(n_rows * (height + gap), -1)[: -gap or None, : -gap or None]
+
+
+def draw_images(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
+    """Draw rows of grey images in [0, 1], one below the other, each named on its left.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    rows : mapping of str to ndarray of shape (n, height, width)
+        Equal numbers of images of one size.
+    """
+    images = np.concatenate(list(rows.values()))
+    n_columns = len(images) // len(rows)
+    ax.imshow(mosaic(images, n_columns), cmap="gray_r", vmin=0, vmax=1)
+    step = images.shape[1] + 1
+    ax.set_yticks([step * i + step / 2 - 1 for i in range(len(rows))], list(rows))
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def draw_filters(
+    ax: Axes, weights: np.ndarray, shape: tuple[int, int], n_filters: int = 48, n_columns: int = 8
+) -> None:
+    """Draw the weights of the strongest units of a first layer as images: red is positive, blue is negative.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    weights : ndarray of shape (n_units, height * width)
+    shape : (int, int)
+        Height and width.
+    n_filters, n_columns : int
+        How many are drawn, and how many in a row.
+    """
+    strongest = np.argsort(-np.linalg.norm(weights, axis=1))[:n_filters]
+    filters = weights[strongest]
+    filters = filters / np.abs(filters).max(axis=1, keepdims=True)
+    ax.imshow(mosaic(filters.reshape(-1, *shape), n_columns), cmap="RdBu_r", vmin=-1, vmax=1)
+    ax.set_axis_off()
+
+
+def draw_history(ax: Axes, history: Mapping[str, Sequence[float]]) -> None:
+    """Draw the losses over the epochs, on a logarithmic scale.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    history : mapping
+        ``history_`` of an estimator.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    for name, label in {"loss": "training", "validation_loss": "validation"}.items():
+        if name in history:
+            ax.plot(history["epoch"], history[name], label=label)
+    ax.set(xlabel="epoch", ylabel="loss per sample", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+
+
+def draw_photograph(ax: Axes, image: np.ndarray, **style: Any) -> None:
+    """Draw a photograph, shape (height, width) or (height, width, 3), without axes."""
+    ax.imshow(image, interpolation="antialiased", **style)
+    ax.set_axis_off()
+
+
+def difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the root of the mean squared difference over the channels of two images, shape (height, width)."""
+    root: np.ndarray = np.sqrt(np.square(x.astype(np.float64) - y).mean(axis=2))
+    return root
+
+
+def demo_figure(
+    digits: Mapping[str, np.ndarray],
+    filters: np.ndarray,
+    history: Mapping[str, Sequence[float]],
+    photograph: np.ndarray,
+    decoded: np.ndarray,
+    captions: Mapping[str, str],
+) -> Figure:
+    """Assemble the picture of ``embudo demo``: digits, filters and training above, a photograph below.
+
+    Parameters
+    ----------
+    digits : mapping of str to ndarray of shape (n, 8, 8)
+        Rows of digits.
+    filters : ndarray of shape (n_units, 64)
+        Weights of the first layer.
+    history : mapping
+        History of the training on digits.
+    photograph, decoded : ndarray of shape (height, width, 3), uint8
+        Before and after compression.
+    captions : mapping of str to str
+        Titles of "digits", "original" and "decoded".
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 6.8), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=(0.88, 1), hspace=0.03)
+    above, below = halves
+    left, middle, right = above.subplots(1, 3, width_ratios=(2.3, 1.3, 1.5))
+    draw_images(left, digits)
+    left.set_title(captions["digits"])
+    draw_filters(middle, filters, (8, 8))
+    middle.set_title("First-layer filters, the strongest 48")
+    draw_history(right, history)
+    right.set_title("Training on digits")
+    original, compressed, error = below.subplots(1, 3)
+    draw_photograph(original, photograph)
+    original.set_title(captions["original"])
+    draw_photograph(compressed, decoded)
+    compressed.set_title(captions["decoded"])
+    draw_photograph(error, difference(photograph, decoded), cmap="magma", vmin=0, vmax=64)
+    error.set_title("Difference (black: none, white: 64 of 255 or more)")
+    return figure

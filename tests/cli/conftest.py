@@ -1,0 +1,72 @@
+"""The command line, called in this process: status, stdout and stderr; and small files to call it on."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from embudo.cli.main import main
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def embudo(capsys):
+    def run(*args):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main(list(map(str, args)))
+        return Outcome(exit.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return load_digits().data[:200].astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory, digits):
+    """The same digits as a table, as arrays, and a folder of small colour images; not to be changed."""
+    folder = tmp_path_factory.mktemp("files")
+    table = pd.DataFrame(digits, columns=[f"pixel{i}" for i in range(64)])
+    table.to_csv(folder / "digits.csv", index=False)
+    table.to_parquet(folder / "digits.parquet")
+    table.assign(name="seven").to_csv(folder / "text.csv", index=False)
+    table.loc[3] = np.nan
+    table.to_csv(folder / "nan.csv", index=False)
+    np.save(folder / "digits.npy", digits)
+    np.savez(folder / "digits.npz", train=digits, other=digits[:3])
+    (folder / "images").mkdir()
+    pixels = np.random.default_rng(0).integers(256, size=(20, 6, 5, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / "images" / f"tile{i:02}.bmp")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(files):
+    """A model of the digits in the table, trained by the command."""
+    path = files / "digits.safetensors"
+    args = ["train", str(files / "digits.csv"), "-o", str(path), "--components", "4", "--epochs", "2", "--seed", "0"]
+    with pytest.raises(SystemExit) as exit:
+        main([*args, "--quiet"])
+    assert not exit.value.code
+    return path
+
+
+@pytest.fixture(scope="session")
+def image_model(files):
+    path = files / "images.safetensors"
+    with pytest.raises(SystemExit) as exit:
+        main(["train", str(files / "images"), "-o", str(path), "--components", "4", "--epochs", "2", "-q"])
+    assert not exit.value.code
+    return path

@@ -1,0 +1,77 @@
+"""Whatever is wrong: one line that says so, the right exit status, and no file left."""
+
+import numpy as np
+import pytest
+
+#: name: (arguments, exit status, part of the line); {f}: folder of good files, {b}: of bad ones, {o}: for output
+CASES = {
+    "no such verb": ("trian", 2, "did you mean 'train'"),
+    "no such option": ("train {f}/digits.csv -o {o}/m.safetensors --epoch 3", 2, "Did you mean '--epochs'"),
+    "no output": ("train {f}/digits.csv", 2, "Missing option '-o'"),
+    "missing file": ("train {f}/digts.csv -o {o}/m.safetensors", 1, "did you mean 'digits.csv'"),
+    "truncated npy": ("train {b}/truncated.npy -o {o}/m.safetensors", 1, "truncated.npy"),
+    "empty csv": ("train {b}/empty.csv -o {o}/m.safetensors", 1, "empty.csv"),
+    "header without rows": ("train {b}/header.csv -o {o}/m.safetensors", 1, "no rows"),
+    "one row": ("train {b}/row.npy -o {o}/m.safetensors", 1, "1 sample"),
+    "text column": ("train {f}/text.csv -o {o}/m.safetensors", 1, "'name'"),
+    "nan": ("train {f}/nan.csv -o {o}/m.safetensors", 1, "NaN in row 3, column 'pixel0'"),
+    "folder without images": ("train {b} -o {o}/m.safetensors", 1, "no image"),
+    "several arrays": ("train {f}/digits.npz -o {o}/m.safetensors", 2, "train, other"),
+    "no such column": ("train {f}/digits.csv -o {o}/m.safetensors --drop pixl0", 2, "did you mean 'pixel0'"),
+    "bad image size": ("train {f}/images -o {o}/m.safetensors --image-size 3", 2, "height x width"),
+    "unknown part": ("train {f}/digits.csv -o {o}/m.safetensors --encoder MPL(3)", 2, "did you mean 'MLP'"),
+    "bad part value": ("train {f}/digits.csv -o {o}/m.safetensors --penalty L2(-1)", 2, "L2.weight"),
+    "part of another kind": ("train {f}/digits.csv -o {o}/m.safetensors --optimizer L2(1)", 2, "Training.optimizer"),
+    "bad word": ("train {f}/digits.csv -o {o}/m.safetensors --loss huberr", 2, "did you mean 'huber'"),
+    "bad number": ("train {f}/digits.csv -o {o}/m.safetensors --epochs many", 2, "Training.epochs"),
+    "too large a code": ("train {f}/digits.csv -o {o}/m.safetensors --components 1000000000000", 2, "GiB"),
+    "no device": ("train {f}/digits.csv -o {o}/m.safetensors --device quantum", 2, "quantum"),
+    "unknown config key": ("train {f}/digits.csv -o {o}/m.safetensors --config {b}/key.toml", 2, "'epochs'"),
+    "malformed toml": ("train {f}/digits.csv -o {o}/m.safetensors --config {b}/bad.toml", 1, "TOML"),
+    "bad config value": ("train {f}/digits.csv -o {o}/m.safetensors --config {b}/value.toml", 2, "Training.epochs"),
+    "config missing": ("train {f}/digits.csv -o {o}/m.safetensors --config {b}/no.toml", 1, "no.toml"),
+    "output folder missing": ("train {f}/digits.csv -o {o}/no/m.safetensors", 1, "no folder"),
+    "output ending unknown": ("train {f}/digits.csv -o {o}/m.pt", 2, ".safetensors"),
+    "array ending unknown": ("encode {f}/digits.safetensors {f}/digits.csv -o {o}/codes.xlsx", 2, ".parquet"),
+    "output is a folder": ("encode {f}/digits.safetensors {f}/digits.csv -o {o}/folder.npy", 1, "it is a folder"),
+    "not a model": ("encode {f}/digits.npy {f}/digits.csv -o {o}/codes.npy", 1, "not a model"),
+    "model missing": ("info {f}/no.safetensors", 1, "no.safetensors"),
+    "model is a folder": ("encode {f} {f}/digits.csv -o {o}/codes.npy", 1, "model file"),
+    "wrong number of features": ("encode {f}/digits.safetensors {b}/narrow.npy -o {o}/codes.npy", 1, "3 features"),
+    "codes of wrong width": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/x.npy", 1, "(n_samples, 4)"),
+    "not images": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/folder", 2, "not fitted on images"),
+    "over the originals": ("reconstruct {f}/images.safetensors {f}/images -o {f}/images", 2, "name another"),
+    "demo in a file": ("demo -o {f}/digits.csv", 2, "digits.csv"),
+}
+
+
+@pytest.fixture(scope="session")
+def bad(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    rows = np.zeros((4, 3), np.float32)
+    np.save(folder / "narrow.npy", rows)
+    np.save(folder / "row.npy", np.zeros((1, 3)))
+    (folder / "truncated.npy").write_bytes((folder / "narrow.npy").read_bytes()[:-10])
+    (folder / "empty.csv").write_text("")
+    (folder / "header.csv").write_text("a,b\n")
+    (folder / "key.toml").write_text("epoch = 3\n")
+    (folder / "bad.toml").write_text("epochs = \n")
+    (folder / "value.toml").write_text("epochs = 2.5\n")
+    return folder
+
+
+@pytest.mark.usefixtures("model", "image_model")
+@pytest.mark.parametrize("case", CASES)
+# a narrow array has no feature names, where the model of a table has
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_a_bad_call_is_answered_in_one_line(embudo, files, bad, tmp_path, case):
+    args, status, phrase = CASES[case]
+    (tmp_path / "folder.npy").mkdir()
+    before = sorted(path.name for path in [*tmp_path.rglob("*"), *files.rglob("*")])
+    outcome = embudo(*(word.format(f=files, b=bad, o=tmp_path) for word in args.split()))
+    assert outcome.status == status, outcome.err
+    assert phrase in outcome.err
+    assert outcome.err.startswith("Error: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.out == ""
+    assert sorted(path.name for path in [*tmp_path.rglob("*"), *files.rglob("*")]) == before
