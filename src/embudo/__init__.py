@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from embudo.models.presets import undercomplete_autoencoder
     from embudo.parts.architectures import MLP
     from embudo.parts.optimizers import SGD, Adam
-    from embudo.parts.penalties import L1, L2
+    from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
+    from embudo.parts.penalties import L1, L2, Contractive, KLSparsity
+    from embudo.parts.sparsities import BatchTopK, JumpReLU, TopK
     from embudo.parts.training import Training
 
 __version__ = "0.1.0"
@@ -21,6 +23,14 @@ _HOMES = {
     "Autoencoder": "models.autoencoder",
     "load": "models.persistence",
     "undercomplete_autoencoder": "models.presets",
+    "GaussianNoise": "parts.corruptions",
+    "MaskingNoise": "parts.corruptions",
+    "SaltAndPepper": "parts.corruptions",
+    "TopK": "parts.sparsities",
+    "BatchTopK": "parts.sparsities",
+    "JumpReLU": "parts.sparsities",
+    "KLSparsity": "parts.penalties",
+    "Contractive": "parts.penalties",
     "MLP": "parts.architectures",
     "L1": "parts.penalties",
     "L2": "parts.penalties",
@@ -30,6 +40,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "GaussianNoise",
+    "MaskingNoise",
+    "SaltAndPepper",
+    "TopK",
+    "BatchTopK",
+    "JumpReLU",
+    "KLSparsity",
+    "Contractive",
     "L1",
     "L2",
     "MLP",

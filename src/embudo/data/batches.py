@@ -112,10 +112,12 @@ class Batches:
         Samples in a batch; the last one of an epoch may be smaller.
     seed : int
         Decides the order.
+    targets : Rows, optional
+        What shall come out for each sample; the sample itself by default.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+    def __init__(self, rows: Rows, batch_size: int, seed: int, targets: Rows | None = None) -> None:
+        self.rows, self.batch_size, self.seed, self.targets = rows, batch_size, seed, targets
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
@@ -125,9 +127,10 @@ class Batches:
         """Samples in an epoch."""
         return len(self.rows)
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """Yield the batches of epoch `number`, in an order that depends on nothing but seed and number."""
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of epoch `number` and their targets, in an order that seed and number alone decide."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.rows), generator=generator)
         for indices in order.split(self.batch_size):
-            yield self.rows.take(indices)
+            x = self.rows.take(indices)
+            yield x, x if self.targets is None else self.targets.take(indices)

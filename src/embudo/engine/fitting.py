@@ -40,7 +40,7 @@ def run(
     training: Training,
     history: History,
     *,
-    validation: Rows | None = None,
+    validation: tuple[Rows, Rows] | None = None,
 ) -> None:
     """Train, and leave the best (with patience) or last weights in place.
 
@@ -54,8 +54,8 @@ def run(
         How long, and when to stop.
     history : dict of lists
         A row is added for each epoch, so that it is whole also where training ends early.
-    validation : Rows, optional
-        Held-out samples.
+    validation : (Rows, Rows), optional
+        Held-out samples and their targets.
 
     Raises
     ------

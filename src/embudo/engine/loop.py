@@ -30,8 +30,8 @@ class BatchSource(Protocol):
         """Return the number of batches in an epoch."""
         ...
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """Yield the batches of one epoch."""
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of one epoch, each with its target."""
         ...
 
 
@@ -49,26 +49,40 @@ class AutogradStep:
     """
 
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
-        self.objective, self.runtime = objective, runtime
+        self.objective, self.training, self.runtime = objective, training, runtime
         self.parameters = list(objective.parameters())
         self.optimizer = training.optimizer.build(self.parameters)
-        self.lr, self.clip = training.optimizer.lr, training.clip
+        self.lr = training.optimizer.lr
 
-    def set_learning_rate(self, lr: float) -> None:
-        """Use `lr` from the next step on."""
-        self.lr = lr
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+    def set_progress(self, done: float) -> None:
+        """Set what changes in the course of a training, of which the share `done` is over."""
+        if self.training.schedule:
+            self.lr = self.training.optimizer.lr * self.training.learning_rate_share(done)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.lr
+        if self.objective.network.sparsity is not None:
+            self.objective.network.sparsity.done = done
 
-    def __call__(self, x: Tensor) -> dict[str, Tensor]:
-        """Learn from one batch, shape (n, n_features); return the terms of its objective before the step."""
+    def __call__(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Learn from one batch.
+
+        Parameters
+        ----------
+        x, target : Tensor of shape (n, n_features)
+            What is given, and what shall come out; the same, but for measured pairs.
+
+        Returns
+        -------
+        dict of str to Tensor
+            The terms of the objective before the step, scalars.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         with self.runtime.autocast():
-            terms: dict[str, Tensor] = self.objective(x.to(self.runtime.device))
+            terms: dict[str, Tensor] = self.objective(x.to(self.runtime.device), target.to(self.runtime.device))
             total = terms["reconstruction"] if len(terms) == 1 else torch.stack(list(terms.values())).sum()
         total.backward()
-        if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        if self.training.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
         self.optimizer.step()
         return terms
 
@@ -78,7 +92,7 @@ def train(
     batches: BatchSource,
     training: Training,
     *,
-    validation: Rows | None = None,
+    validation: tuple[Rows, Rows] | None = None,
     first_epoch: int = 1,
 ) -> Iterator[Epoch]:
     """Train for ``training.epochs`` epochs and yield a record after each.
@@ -91,8 +105,8 @@ def train(
         The training samples.
     training : Training
         Epochs and schedule.
-    validation : Rows, optional
-        Samples that are measured after each epoch, and not learnt from.
+    validation : (Rows, Rows), optional
+        Samples and targets that are measured after each epoch, and not learnt from.
     first_epoch : int, default=1
         Number of the first epoch.
 
@@ -110,17 +124,18 @@ def train(
     for number in range(first_epoch, first_epoch + training.epochs):
         started = time.perf_counter()
         sums: dict[str, Tensor] = {}
-        for x in batches.epoch(number):
-            if training.schedule:
-                step.set_learning_rate(training.optimizer.lr * training.learning_rate_share(done / n_steps))
-            for name, value in step(x).items():
+        step.objective.train()
+        for x, target in batches.epoch(number):
+            step.set_progress(done / n_steps)
+            for name, value in step(x, target).items():
                 weighted = value.detach() * len(x)
                 sums[name] = sums[name] + weighted if name in sums else weighted
             done += 1
         terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
         stepped = time.perf_counter()
+        step.objective.eval()
         _check_finite(terms, step, number)
-        held_out = None if validation is None else mean_loss(step, validation)
+        held_out = None if validation is None else mean_loss(step, *validation)
         if held_out is not None:
             _check_finite({"validation_loss": held_out}, step, number)
         yield Epoch(
@@ -134,12 +149,12 @@ def train(
 
 
 @torch.no_grad()
-def mean_loss(step: AutogradStep, rows: Rows) -> float:
-    """Return the mean reconstruction loss of `rows`, per sample."""
-    total = 0.0
-    for x in rows.blocks():
+def mean_loss(step: AutogradStep, rows: Rows, targets: Rows) -> float:
+    """Return the mean loss of the reconstructions of `rows` from `targets`, per sample."""
+    total, device = 0.0, step.runtime.device
+    for x, target in zip(rows.blocks(), targets.blocks(), strict=True):
         with step.runtime.autocast():
-            total += float(step.objective.reconstruction_loss(x.to(step.runtime.device))) * len(x)
+            total += float(step.objective.reconstruction_loss(x.to(device), target.to(device))) * len(x)
     return total / len(rows)
 
 

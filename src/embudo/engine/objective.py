@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
+import torch
 from torch import Tensor, nn
 
+from embudo.nn.layers import Dense
 from embudo.nn.network import Network
-from embudo.parts.losses import LossFunction, cross_entropy
+from embudo.nn.sparsity import keep_largest
+from embudo.parts.corruptions import Corruption
+from embudo.parts.losses import LossFunction, cross_entropy, squared_error
 from embudo.parts.penalties import Penalty, Step
+
+CorruptionFunction = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Objective(nn.Module):
-    """What is minimised: the distance of reconstruction and input, and the penalties.
+    """What is minimised: the distance of reconstruction and clean input, and what else costs.
 
     Parameters
     ----------
@@ -18,32 +27,88 @@ class Objective(nn.Module):
         Its weights are what is learnt.
     loss : callable
         Of reconstruction and target; `cross_entropy` is given logits.
+    corruption : Corruption or callable, optional
+        What the encoder sees. A callable is given x and the generator.
     penalty : Penalty, optional
         What else costs.
+    revive : tuple of int and float, optional
+        How many dead units explain the residual, and what its distance weighs.
+    seed : int, default=0
+        Decides what is drawn.
     """
 
-    def __init__(self, network: Network, loss: LossFunction, penalty: Penalty | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        loss: LossFunction,
+        *,
+        corruption: Corruption | CorruptionFunction | None = None,
+        penalty: Penalty | None = None,
+        revive: tuple[int, float] | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.network, self.loss = network, loss
-        self.penalties = penalty.terms if penalty else {}
+        self.network, self.loss, self.corruption, self.revive = network, loss, corruption, revive
+        self.penalties: dict[str, Penalty] = penalty.terms if penalty else {}
+        self.generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
+        self.memory: dict[str, Tensor] = {}
         # the loss of probabilities is computed on their logits, where it keeps its precision
         self.logits = network.decoder[:-1] if loss is cross_entropy else None
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return each term of the objective, a scalar, by name; their sum is minimised."""
-        code = self.network.encode(x)
-        if self.logits is None:
-            y = output = self.network.decode(code)
-        else:
-            output = self.logits(code)
-            y = output.sigmoid()
-        terms = {"reconstruction": self.loss(output, x)}
+        network = self.network
+        x_in, emphasis = self._corrupted(x)
+        pre = network.encoder(x_in)
+        code = network.select(pre)
+        output, y = self._decoded(code)
+        terms = {"reconstruction": self.loss(output, target, emphasis)}
+        if network.sparsity is not None:
+            network.sparsity.count_silence(code)
+            cost = network.sparsity.cost(pre)
+            if cost is not None:
+                terms["sparsity"] = cost
+            if self.revive is not None:
+                terms["revival"] = self._revival(pre, target - y, *self.revive)
         if self.penalties:
-            step = Step(x=x, x_in=x, code=code, y=y, encode=self.network.encode)
+            step = Step(
+                x=target,
+                x_in=x_in,
+                pre=pre,
+                code=code,
+                y=y,
+                encode=network.encode,
+                encoder=network.encoder,
+                generator=self.generator,
+                memory=self.memory,
+            )
             terms.update({kind: penalty(step) for kind, penalty in self.penalties.items()})
         return terms
 
-    def reconstruction_loss(self, x: Tensor) -> Tensor:
-        """Return the loss of clean samples without penalties: what validation measures."""
-        output = self.network(x) if self.logits is None else self.logits(self.network.encode(x))
-        return self.loss(output, x)
+    def reconstruction_loss(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of samples as they are, without corruption or penalties: what validation measures."""
+        return self.loss(self._decoded(self.network.encode(x))[0], target, None)
+
+    def _corrupted(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.corruption is None:
+            return x, None
+        if isinstance(self.corruption, Corruption):
+            return self.corruption(x, self.generator)
+        return self.corruption(x, self.generator), None
+
+    def _decoded(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the loss is given, and the reconstruction."""
+        if self.logits is None:
+            y = self.network.decode(code)
+            return y, y
+        logits: Tensor = self.logits(code)
+        return logits, logits.sigmoid()
+
+    def _revival(self, pre: Tensor, residual: Tensor, k: int, weight: float) -> Tensor:
+        """Return the weighted squared distance of the residual from its reconstruction by dead units."""
+        dead = self.network.sparsity.dead if self.network.sparsity is not None else None
+        if dead is None:
+            return residual.new_zeros(())
+        silent = keep_largest(pre * dead, min(k, int(dead.sum())), by_magnitude=True)
+        explained = silent @ cast("Dense", self.network.decoder[0]).weight.t()
+        return weight * squared_error(explained, residual.detach())

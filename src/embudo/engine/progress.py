@@ -167,7 +167,7 @@ class _Watched:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         for taken, batch in enumerate(self.batches.epoch(number)):
             self.progress.advance(number - 1 + taken / len(self.batches))
             yield batch

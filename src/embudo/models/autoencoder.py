@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,7 +22,7 @@ from embudo.data.scaling import Scaler, fit_scaler
 from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
-from embudo.engine.objective import Objective
+from embudo.engine.objective import CorruptionFunction, Objective
 from embudo.engine.runtime import Runtime, check_memory, resolve_runtime
 from embudo.errors import InvalidData, InvalidParameter, check_choice, check_number
 from embudo.models.composed import Composed
@@ -30,8 +30,10 @@ from embudo.models.initialisation import INITS, check_pca, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
 from embudo.parts.architectures import MLP
-from embudo.parts.losses import LossFunction, resolve_loss
+from embudo.parts.corruptions import Corruption
+from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import Penalty
+from embudo.parts.sparsities import Sparsity
 from embudo.parts.training import Training
 
 if TYPE_CHECKING:
@@ -59,8 +61,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         Activation of the output, one of the same.
     tied : bool, default=False
         Whether the decoder's weights are the encoder's, transposed: one storage.
+    corruption : corruption, several joined by +, callable or None, default=None
+        What the encoder sees while training, for example ``MaskingNoise(0.25)``; the target stays clean. A callable is given
+        a scaled batch and a ``torch.Generator``, and returns a corrupted batch.
+    sparsity : TopK, BatchTopK, JumpReLU or None, default=None
+        Which units of the code may speak.
     penalty : penalty, sum of penalties or None, default=None
-        What else costs, for example ``L2(1e-4) + L1(1e-3)``.
+        What else costs, for example ``Contractive(0.1) + L1(1e-3)``.
     loss : {"squared_error", "cross_entropy", "huber"} or callable, default="squared_error"
         Distance of output and input, per sample, summed over features, between scaled values.
         "cross_entropy" needs ``output_activation="sigmoid"``. A callable is given two tensors of shape
@@ -69,6 +76,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         How features are scaled before the encoder, and back after the decoder. "standard" to mean 0 and
         variance 1, "minmax" to the range 0 to 1. "auto" leaves data in [0, 1] alone, divides 8-bit data by 255,
         and otherwise is "minmax" where the output cannot leave [0, 1], and "standard" where it can.
+    sparse_output : bool, default=False
+        Whether `transform` returns a SciPy CSR matrix, for codes that are mostly 0.
     init : {"auto", "pca"}, default="auto"
         First weights: drawn at random to suit each activation, or PCA's solution, for a network of one linear
         layer each way.
@@ -134,9 +143,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         code_activation: str = "identity",
         output_activation: str = "identity",
         tied: bool = False,
+        corruption: Corruption | CorruptionFunction | None = None,
+        sparsity: Sparsity | None = None,
         penalty: Penalty | None = None,
-        loss: str | LossFunction = "squared_error",
+        loss: str | Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = "squared_error",
         scale: str | None = "auto",
+        sparse_output: bool = False,
         init: str = "auto",
         training: Training | None = None,
         random_state: Any = None,
@@ -147,16 +159,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self.code_activation = code_activation
         self.output_activation = output_activation
         self.tied = tied
+        self.corruption = corruption
+        self.sparsity = sparsity
         self.penalty = penalty
         self.loss = loss
         self.scale = scale
+        self.sparse_output = sparse_output
         self.init = init
         self.training = training
         self.random_state = random_state
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, X_clean: Any = None, X_val: Any = None) -> Self:
         """Learn encoder and decoder from X.
 
         Parameters
@@ -164,7 +179,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         X : array, frame, tensor or sparse matrix of shape (n_samples, n_features), or images (n_samples, ...)
             At least two samples, finite numbers.
         y : ignored
-        X_val : like X, optional
+        X_clean : like X, optional
+            What shall come out for each sample of X, for measured pairs of noisy and clean samples. X itself by default.
+        X_val : like X, or a pair (X, X_clean), optional
             Samples that are measured after each epoch and not learnt from.
 
         Returns
@@ -172,20 +189,29 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         Autoencoder
         """
         rows = self._validated(X, reset=True, min_samples=2)
-        held_out = None if X_val is None else self._validated(X_val, reset=False)
+        pair = rows, rows if X_clean is None else self._validated_target(X_clean, rows)
+        held_out = None
+        if X_val is not None:
+            X_val, target = X_val if isinstance(X_val, tuple) else (X_val, None)
+            held_out = self._validated(X_val, reset=False), None
+            held_out = held_out[0], held_out[0] if target is None else self._validated_target(target, held_out[0])
         seed = self._prepare(rows)
         training = self.training_
         if held_out is None and training.validation_fraction > 0:
-            rows, held_out = _split(rows, training.validation_fraction, seed)
+            pair, held_out = _split(pair, training.validation_fraction, seed)
         if held_out is None and training.patience is not None:
             raise InvalidParameter(
                 "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
             )
-        initialise_network(self.module_, self.init, rows, self.scaler_, seed)
-        step = self._make_step()
-        validation = None if held_out is None else self._rows(held_out)
-        self._learn(step, rows, training, validation)
+        initialise_network(self.module_, self.init, pair[0], self.scaler_, seed)
+        self._learn(self._make_step(), pair, training, held_out)
         return self
+
+    def _validated_target(self, X_clean: Any, rows: Matrix) -> Matrix:
+        target = self._validated(X_clean, reset=False)
+        if target.shape[0] != rows.shape[0]:
+            raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
+        return target
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one more chunk of data: one pass over X, the optimizer's state kept from call to call.
@@ -210,7 +236,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         if self._step is None:
             self._step = self._make_step()
         once = dataclasses.replace(self.training_, epochs=1, patience=None, schedule=None)
-        self._learn(self._step, rows, once, None)
+        self._learn(self._step, (rows, rows), once, None)
         return self
 
     def _prepare(self, rows: Matrix) -> int:
@@ -231,7 +257,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self.encoder_: MLP = self._part("encoder", MLP)
         self.decoder_: MLP = self._part("decoder", MLP) or self.encoder_.mirrored()
         self.training_: Training = self._part("training", Training)
-        self._part("penalty", Penalty)
+        self._part("sparsity", Sparsity)
+        if not callable(self.corruption):
+            self._part("corruption", Corruption)
+        penalty = self._part("penalty", Penalty)
+        if penalty is not None:
+            penalty.check(self.code_activation)
         if self.n_components is not None:
             check_number("Autoencoder.n_components (when not None)", self.n_components, low=1, integer=True)
         self.n_components_ = max(1, n_features // 2) if self.n_components is None else int(self.n_components)
@@ -239,12 +270,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         check_choice("Autoencoder.code_activation", self.code_activation, ACTIVATIONS)
         check_choice("Autoencoder.output_activation", self.output_activation, ACTIVATIONS)
         check_choice("Autoencoder.tied", self.tied, (True, False))
+        check_choice("Autoencoder.sparse_output", self.sparse_output, (True, False))
         check_choice("Autoencoder.init", self.init, INITS)
         resolve_loss(self.loss, self.output_activation)
         if self.tied and self.decoder_ != self.encoder_.mirrored():
             raise InvalidParameter(
                 f"tied=True needs a decoder that mirrors the encoder; got encoder={self.encoder_!r} and "
                 f"decoder={self.decoder_!r}: leave decoder=None."
+            )
+        if self.sparsity is not None and self.sparsity.revival and (self.decoder_.hidden or self.output_activation != "identity"):
+            raise InvalidParameter(
+                "Reviving dead units needs a decoder of one linear layer, since they explain what the others left: set "
+                'decoder=MLP() and output_activation="identity", or revive=0.'
             )
         if self.init == "pca":
             check_pca(self.encoder_, self.decoder_, (self.code_activation, self.output_activation))
@@ -253,11 +290,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         n, m = self.n_features_in_, self.n_components_
         encoder = self.encoder_.build(n, m, self.code_activation)
         decoder = self.decoder_.build(m, n, self.output_activation, tied_to=encoder if self.tied else None)
-        return Network(encoder, decoder)
+        return Network(encoder, decoder, self.sparsity.build(m) if self.sparsity else None)
 
     def _make_step(self) -> AutogradStep:
         loss = resolve_loss(self.loss, self.output_activation)
-        return AutogradStep(Objective(self.module_, loss, self.penalty), self.training_, self._runtime())
+        revive = (self.sparsity.k, self.sparsity.revival) if self.sparsity and self.sparsity.revival else None
+        objective = Objective(
+            self.module_, loss, corruption=self.corruption, penalty=self.penalty, revive=revive, seed=self._seed
+        )
+        return AutogradStep(objective, self.training_, self._runtime())
 
     def _runtime(self) -> Runtime:
         weight = next(self.module_.parameters())
@@ -270,19 +311,23 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     def _learn(
         self,
         step: AutogradStep,
-        X: Matrix,
+        pair: tuple[Matrix, Matrix],
         training: Training,
-        validation: Rows | None,
+        held_out: tuple[Matrix, Matrix] | None,
     ) -> None:
+        """Train on samples and their targets, which may be one and the same matrix."""
+        X, target = pair
+        rows = self._rows(X)
         batch_size = training.batch_rows(X.shape[0])
-        batches = Batches(self._rows(X), batch_size, self._seed)
+        batches = Batches(rows, batch_size, self._seed, None if target is X else self._rows(target))
+        validation = None if held_out is None else (self._rows(held_out[0]), self._rows(held_out[1]))
         n_weights = sum(p.numel() for p in step.parameters)
         with step.runtime.threads(3 * n_weights * batch_size):
             run(step, batches, training, self.history_, validation=validation)
 
     # ------------------------------------------------------------------ using what was learnt
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Any:
         """Return the codes h = f(x).
 
         Parameters
@@ -291,10 +336,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components), float32 where it holds numbers like X's exactly, else float64
+        ndarray or CSR matrix of shape (n_samples, n_components), float32 where it holds numbers like X's exactly, else float64
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
+        if self.sparse_output:
+            blocks = [scipy.sparse.csr_matrix(block) for _, block in self._outputs("encode", rows)]
+            return scipy.sparse.vstack(blocks, format="csr")
         codes = np.empty((rows.shape[0], self.n_components_), _result_dtype(rows))
         for where, block in self._outputs("encode", rows):
             codes[where] = block
@@ -305,7 +353,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
         Parameters
         ----------
-        codes : array of shape (n_samples, n_components)
+        codes : array or sparse matrix of shape (n_samples, n_components)
 
         Returns
         -------
@@ -313,13 +361,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
             In the units of the data, float32 where `codes` are, else float64.
         """
         check_is_fitted(self)
-        codes = np.asarray(as_array(codes))
+        codes = as_array(codes)
+        codes = codes.tocsr() if scipy.sparse.issparse(codes) else np.asarray(codes)
         if codes.ndim != 2 or codes.shape[1] != self.n_components_:
             raise InvalidData(
                 f"Codes must have shape (n_samples, {self.n_components_}), as from transform; got {codes.shape}."
             )
         check_finite(codes, subject="The codes hold")
-        result = np.empty((len(codes), self.n_features_in_), _result_dtype(codes))
+        result = np.empty((codes.shape[0], self.n_features_in_), _result_dtype(codes))
         for where, block in self._outputs("decode", codes):
             result[where] = block
         return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
@@ -397,7 +446,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         runtime = Runtime(weight.device, weight.dtype, self._runtime().bfloat16 and weight.dtype == torch.float32)
         scaler_in = Scaler(None) if call == "decode" else self.scaler_
         scaler_out = Scaler(None) if call == "encode" else self.scaler_
-        for where in _slices(X.shape[0], max(X.shape[1], self.n_features_in_)):
+        for where in _slices(X.shape[0], max(self.n_components_, self.n_features_in_)):
             x = dense_block(X[where], scaler_in, runtime.dtype).to(runtime.device)
             with torch.inference_mode(), runtime.autocast():
                 y = getattr(network, call)(x).to(runtime.dtype).cpu().numpy()
@@ -422,8 +471,9 @@ def _slices(n_samples: int, n_features: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_samples))
 
 
-def _split(rows: Any, fraction: float, seed: int) -> tuple[Any, Any]:
-    """Return the rows to learn from and the share `fraction` to validate on, drawn by `seed`."""
+def _split(pair: tuple[Matrix, Matrix], fraction: float, seed: int) -> list[tuple[Matrix, Matrix]]:
+    """Return samples and targets to learn from, and the share `fraction` of them to validate on, drawn by `seed`."""
+    rows, target = pair
     n_held_out = round(rows.shape[0] * fraction)
     if not 0 < n_held_out < rows.shape[0] - 1:
         raise InvalidParameter(
@@ -431,4 +481,8 @@ def _split(rows: Any, fraction: float, seed: int) -> tuple[Any, Any]:
             f"and {rows.shape[0] - n_held_out} to learn from: at least 1 and 2 are needed."
         )
     order = np.random.default_rng(seed).permutation(rows.shape[0])
-    return rows[np.sort(order[n_held_out:])], rows[np.sort(order[:n_held_out])]
+    parts = []
+    for chosen in (np.sort(order[n_held_out:]), np.sort(order[:n_held_out])):
+        part = rows[chosen]
+        parts.append((part, part if target is rows else target[chosen]))
+    return parts

@@ -125,7 +125,7 @@ class Composed(BaseEstimator):
         """Return the network with memory for its weights, but none set."""
         with torch.device("meta"):  # no global generator is read
             network = self._build_network()
-        return network.to(dtype).to_empty(device=device)
+        return network.to(dtype).to_empty(device=device).eval()
 
     def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
         """Build the network and give it `weights`; names and shapes are compared before anything is allocated.

@@ -49,6 +49,8 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     InvalidParameter
         If there are fewer samples or features than components to find.
     """
+    if network.sparsity is not None:
+        network.sparsity.reset()
     if init == "auto":
         device = next(network.parameters()).device
         initialise(network, torch.Generator(device).manual_seed(seed))

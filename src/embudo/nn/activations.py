@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 #: name -> (class in torch.nn, family of initialisation: He's for rectifiers, Glorot's for the others)
 ACTIVATIONS = {
@@ -25,3 +25,28 @@ def make_activation(name: str) -> nn.Module:
 
     activation: nn.Module = getattr(nn, ACTIVATIONS[name][0])()
     return activation
+
+
+def derivative(activation: nn.Module | None, z: Tensor) -> Tensor:
+    """Return the elementwise slope of `activation` (None: the identity) at `z`, differentiable once more."""
+    import torch
+    from torch import nn
+
+    match activation:
+        case None:
+            return torch.ones_like(z)
+        case nn.ReLU():
+            return (z > 0).to(z.dtype)
+        case nn.LeakyReLU():
+            return torch.where(z > 0, 1.0, activation.negative_slope).to(z.dtype)
+        case nn.Tanh():
+            return 1 - z.tanh().square()
+        case nn.Sigmoid():
+            s = z.sigmoid()
+            return s * (1 - s)
+        case nn.Softplus():
+            return torch.sigmoid(z)
+        case nn.GELU():
+            density = (-0.5 * z.square()).exp() / (2 * torch.pi) ** 0.5
+            return 0.5 * (1 + torch.erf(z / 2**0.5)) + z * density
+    raise TypeError(f"No derivative is known for {activation}.")

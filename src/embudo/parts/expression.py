@@ -12,12 +12,22 @@ from typing import Any
 
 from embudo.errors import InvalidParameter, did_you_mean
 from embudo.parts.architectures import MLP
+from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
 from embudo.parts.optimizers import SGD, Adam
 from embudo.parts.part import Part
-from embudo.parts.penalties import L1, L2
+from embudo.parts.penalties import L1, L2, Contractive, KLSparsity
+from embudo.parts.sparsities import BatchTopK, JumpReLU, TopK
 from embudo.parts.training import Training
 
-PARTS: dict[str, type[Part]] = {part.__name__: part for part in (MLP, L1, L2, Training, Adam, SGD)}
+PARTS: dict[str, type[Part]] = {
+    part.__name__: part
+    for part in (
+        *(MLP, Training, Adam, SGD),
+        *(GaussianNoise, MaskingNoise, SaltAndPepper),
+        *(TopK, BatchTopK, JumpReLU),
+        *(KLSparsity, L1, L2, Contractive),
+    )
+}
 
 LONGEST_TEXT = 10_000
 

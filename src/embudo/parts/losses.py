@@ -1,6 +1,6 @@
 """Losses: what it means that a reconstruction is close to its input.
 
-Each is per sample, summed over features, averaged over samples.
+Each is per sample, summed over features, averaged over samples; corruptions may give each entry a weight.
 """
 
 from __future__ import annotations
@@ -13,28 +13,33 @@ from embudo.errors import InvalidParameter, check_choice
 if TYPE_CHECKING:
     from torch import Tensor
 
-LossFunction = Callable[["Tensor", "Tensor"], "Tensor"]
+#: of output, target and the weight of each entry (None: 1)
+LossFunction = Callable[["Tensor", "Tensor", "Tensor | None"], "Tensor"]
 
 
-def squared_error(output: Tensor, target: Tensor) -> Tensor:
+def squared_error(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return ``mean_n sum_i (y_ni - x_ni)^2``."""
     import torch.nn.functional as F
 
+    if weight is not None:
+        return ((output - target).square() * weight).sum() / len(target)
     return F.mse_loss(output, target, reduction="sum") / len(target)
 
 
-def huber(output: Tensor, target: Tensor) -> Tensor:
+def huber(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return ``mean_n sum_i r(y_ni - x_ni)``, ``r(e) = e^2 / 2`` up to 1 and ``|e| - 1/2`` beyond (Huber 1964)."""
     import torch.nn.functional as F
 
+    if weight is not None:
+        return (F.huber_loss(output, target, reduction="none") * weight).sum() / len(target)
     return F.huber_loss(output, target, reduction="sum") / len(target)
 
 
-def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+def cross_entropy(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return ``-mean_n sum_i x_ni log y_ni + (1 - x_ni) log(1 - y_ni)``, where `output` is the logit of y."""
     import torch.nn.functional as F
 
-    return F.binary_cross_entropy_with_logits(output, target, reduction="sum") / len(target)
+    return F.binary_cross_entropy_with_logits(output, target, weight, reduction="sum") / len(target)
 
 
 LOSSES: dict[str, LossFunction] = {
@@ -44,7 +49,7 @@ LOSSES: dict[str, LossFunction] = {
 }
 
 
-def resolve_loss(loss: str | LossFunction, output_activation: str) -> LossFunction:
+def resolve_loss(loss: str | Callable[[Tensor, Tensor], Tensor], output_activation: str) -> LossFunction:
     """Return the function that `loss` names, or wrap a callable of one's own.
 
     A callable is given the reconstruction and the target, both of shape (n, n_features), and returns the
@@ -58,8 +63,14 @@ def resolve_loss(loss: str | LossFunction, output_activation: str) -> LossFuncti
     if callable(loss):
         own = loss
 
-        def mean_of_own(output: Tensor, target: Tensor) -> Tensor:
+        def mean_of_own(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
             value = own(output, target)
+            if weight is not None and value.shape != weight.shape:
+                raise InvalidParameter(
+                    "Emphasis on corrupted entries needs the loss of each entry; the callable returned shape "
+                    f"{tuple(value.shape)} for output of shape {tuple(output.shape)}."
+                )
+            value = value if weight is None else value * weight
             return value.flatten(1).sum(1).mean() if value.ndim > 1 else value.mean()
 
         return mean_of_own

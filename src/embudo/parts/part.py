@@ -42,6 +42,11 @@ class Part:
     def __sklearn_clone__(self) -> Self:
         return self
 
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The parts that this one is made of, by kind; a part that is no combination is made of itself."""
+        return {type(self).__name__.lower(): self}
+
     def __repr__(self) -> str:
         first, *others = dataclasses.fields(self)
         words = [repr(getattr(self, first.name))] if getattr(self, first.name) != first.default else []
@@ -58,6 +63,37 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         value = value.tolist()
     return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Combination(Part):
+    """Parts of different kinds, joined by ``+``; their parameters are keyed by kind, as in ``l1__weight``."""
+
+    addends: tuple[Any, ...]
+
+    def validate(self) -> None:
+        """Raise `InvalidParameter` if two addends are of one kind."""
+        kinds = [type(addend).__name__ for addend in self.addends]
+        for kind in kinds:
+            if kinds.count(kind) > 1:
+                raise InvalidParameter(f"{self!r} holds {kind} twice: give it once.")
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The addends by kind."""
+        return {kind: term for addend in self.addends for kind, term in addend.terms.items()}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the addends by kind; with `deep`, also their fields, as ``kind__field``."""
+        return nested_params(self.terms) if deep else dict(self.terms)
+
+    def with_params(self, **params: Any) -> Self:
+        """Return a combination in which the named addends or their fields, ``kind__field``, are replaced."""
+        terms = self.terms | replaced(repr(self), self.terms, params)
+        return type(self)(tuple(terms.values()))
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.addends))
 
 
 def nested_params(params: dict[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,22 @@
 """Penalties: what else costs, beside the distance between reconstruction and input.
 
 A penalty maps the record of one training step to one number, in the units of the loss: summed over
-features, averaged over samples. Penalties add up: ``L2(1e-4) + L1(1e-3)``.
+features, averaged over samples. Penalties add up: ``Contractive(0.1) + L1(1e-3)``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from embudo.errors import InvalidParameter, check_number
-from embudo.parts.part import Part, nested_params, replaced
+from embudo.parts.part import Combination, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    import torch
+    from torch import Tensor, nn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,34 +28,44 @@ class Step:
     x : Tensor of shape (n, n_features)
         The clean target, scaled.
     x_in : Tensor of shape (n, n_features)
-        What the encoder saw.
+        What the encoder saw: x, corrupted.
+    pre : Tensor of shape (n, n_components)
+        The encoder's output, before a sparsity rule chose which units may speak.
     code : Tensor of shape (n, n_components)
-        What ``transform`` would return.
+        What ``transform`` would return for `x_in`.
     y : Tensor of shape (n, n_features)
         The reconstruction, scaled.
     encode : callable
         The map from `x_in` to `code`.
+    encoder : nn.Sequential
+        The layers of that map.
+    generator : torch.Generator
+        For penalties that draw.
+    memory : dict
+        What a penalty keeps from step to step.
     """
 
     x: Tensor
     x_in: Tensor
+    pre: Tensor
     code: Tensor
     y: Tensor
     encode: Callable[[Tensor], Tensor]
+    encoder: nn.Sequential
+    generator: torch.Generator
+    memory: dict[str, Tensor]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Penalty(Part):
     """Base of the penalties; `a + b` is their sum."""
 
-    @property
-    def terms(self) -> dict[str, Penalty]:
-        """The penalties that this one is the sum of, by kind."""
-        return {type(self).__name__.lower(): self}
-
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it costs.")
+
+    def check(self, code_activation: str) -> None:
+        """Raise `InvalidParameter` if the penalty makes no sense for codes of this activation."""
 
     def __add__(self, other: object) -> Sum:
         if not isinstance(other, Penalty):
@@ -63,37 +74,13 @@ class Penalty(Part):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Sum(Penalty):
-    """Penalties of different kinds, added up; made with ``+``.
+class Sum(Combination, Penalty):
+    """Penalties of different kinds, added up; made with ``+``."""
 
-    Its parameters are keyed by kind: ``penalty__l1``, ``penalty__l1__weight``.
-    """
-
-    addends: tuple[Penalty, ...]
-
-    def validate(self) -> None:
-        """Raise `InvalidParameter` if two addends are of one kind."""
-        kinds = [type(addend).__name__ for addend in self.addends]
-        for kind in kinds:
-            if kinds.count(kind) > 1:
-                raise InvalidParameter(f"A sum of penalties holds {kind} twice: give it once, with one weight.")
-
-    @property
-    def terms(self) -> dict[str, Penalty]:
-        """The addends by kind."""
-        return {kind: addend for part in self.addends for kind, addend in part.terms.items()}
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the addends by kind; with `deep`, also their fields, as ``kind__field``."""
-        return nested_params(self.terms) if deep else dict(self.terms)
-
-    def with_params(self, **params: Any) -> Self:
-        """Return a sum in which the named addends or their fields, ``kind__field``, are replaced."""
-        terms = self.terms | replaced("The sum of penalties", self.terms, params)
-        return type(self)(tuple(terms.values()))
-
-    def __repr__(self) -> str:
-        return " + ".join(map(repr, self.addends))
+    def check(self, code_activation: str) -> None:
+        """Raise `InvalidParameter` if one of the penalties makes no sense for codes of this activation."""
+        for term in self.terms.values():
+            term.check(code_activation)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -144,3 +131,119 @@ class L2(Penalty):
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
         return self.weight * step.code.square().sum() / len(step.code)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class KLSparsity(Penalty):
+    r"""Each unit's mean activation is pulled towards `rho`, by the Kullback-Leibler divergence.
+
+    ``weight * sum_j rho log(rho / q_j) + (1 - rho) log((1 - rho) / (1 - q_j))``, where ``q_j`` is the mean of unit j
+    over the batch, or over the training so far [1]_. The code must lie in (0, 1): ``code_activation="sigmoid"``.
+
+    Parameters
+    ----------
+    rho : float, default=0.05
+        Mean activation that costs nothing, in (0, 1).
+    weight : float, default=1.0
+        Cost of a unit of divergence (a nat), per code unit.
+    running : float, default=0.0
+        Share of the running mean that is kept at each step, in [0, 1): 0 is the mean of the batch alone. With small
+        batches, 0.9 or more is steadier. The gradient is that of the batch's mean, taken at the running one.
+
+    References
+    ----------
+    .. [1] Ng (2011). Sparse autoencoder. CS294A lecture notes, Stanford. Also Nair and Hinton (2009). 3D object
+       recognition with deep belief nets.
+
+    Examples
+    --------
+    >>> from embudo import Autoencoder, KLSparsity
+    >>> Autoencoder(200, code_activation="sigmoid", penalty=KLSparsity(0.05, weight=0.5))
+    Autoencoder(code_activation='sigmoid', n_components=200, penalty=KLSparsity(weight=0.5))
+    """
+
+    rho: float = 0.05
+    _: dataclasses.KW_ONLY
+    weight: float = 1.0
+    running: float = 0.0
+
+    def validate(self) -> None:
+        """Raise `InvalidParameter` if a field is out of bounds."""
+        check_number("KLSparsity.rho", self.rho, low=0, high=1, open_low=True, open_high=True)
+        check_number("KLSparsity.weight", self.weight, low=0)
+        check_number("KLSparsity.running", self.running, low=0, high=1, open_high=True)
+
+    def check(self, code_activation: str) -> None:
+        """Raise `InvalidParameter` unless the code lies in (0, 1)."""
+        if code_activation != "sigmoid":
+            raise InvalidParameter(
+                f"KLSparsity compares mean activations with rho as probabilities, but "
+                f'code_activation={code_activation!r} can leave (0, 1): set code_activation="sigmoid".'
+            )
+
+    def __call__(self, step: Step) -> Tensor:
+        """Return the weighted penalty of one step, a scalar."""
+        q = step.code.mean(0)
+        if self.running:
+            before = step.memory.get("mean_activation", q.detach())
+            mean = self.running * before + (1 - self.running) * q.detach()
+            step.memory["mean_activation"] = mean
+            q = mean + q - q.detach()
+        q = q.clamp(1e-7, 1 - 1e-7)
+        rho = self.rho
+        on = rho * (rho / q).log()
+        off = (1 - rho) * ((1 - rho) / (1 - q)).log()
+        return self.weight * (on + off).sum()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Contractive(Penalty):
+    r"""The encoder shall change little where its input changes little: ``weight * mean_n ||J(x_n)||_F^2``.
+
+    J is the Jacobian of the code with respect to what the encoder sees, and the norm is Frobenius', squared: the sum
+    of all squared partial derivatives [1]_. For one layer and an elementwise activation s it is
+    ``sum_j s'(z_j)^2 sum_i W_ji^2``, as cheap as the layer. For deeper encoders it is exact by one vector-Jacobian
+    product a code unit, or estimated without bias by a few random ones, ``E_v ||v^T J||^2`` with ``E v v^T = I`` [2]_.
+
+    Parameters
+    ----------
+    weight : float, default=0.1
+        Cost of a unit of squared norm, between scaled values.
+    probes : int or None, default=None
+        Random directions a sample. None is exact.
+
+    References
+    ----------
+    .. [1] Rifai, Vincent, Muller, Glorot and Bengio (2011). Contractive auto-encoders: explicit invariance during
+       feature extraction. ICML.
+    .. [2] Hutchinson (1990). A stochastic estimator of the trace of the influence matrix for Laplacian smoothing
+       splines. Communications in Statistics 19.
+
+    Examples
+    --------
+    >>> from embudo import Contractive, L1
+    >>> Contractive(0.1) + L1(1e-4)
+    Contractive() + L1(0.0001)
+    """
+
+    weight: float = 0.1
+    _: dataclasses.KW_ONLY
+    probes: int | None = None
+
+    def validate(self) -> None:
+        """Raise `InvalidParameter` if a field is out of bounds."""
+        check_number("Contractive.weight", self.weight, low=0)
+        if self.probes is not None:
+            check_number("Contractive.probes (when not None)", self.probes, low=1, integer=True)
+
+    def __call__(self, step: Step) -> Tensor:
+        """Return the weighted penalty of one step, a scalar."""
+        from embudo.nn.jacobian import dense_norm, estimated_norm, exact_norm, is_dense
+
+        if self.probes is not None:
+            norm = estimated_norm(step.encode, step.x_in, self.probes, step.generator)
+        elif is_dense(step.encoder):
+            norm = dense_norm(step.encoder, step.x_in, step.code)
+        else:
+            norm = exact_norm(step.encode, step.x_in)
+        return self.weight * norm.mean()

@@ -1,0 +1,165 @@
+"""Sparsity rules as torch modules: from the encoder's output to the code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+DEAD_AFTER = 200  #: steps without a word after which a unit counts as dead
+
+
+class SparsityModule(nn.Module):
+    """Base of the rules: counts for each unit the steps since it last spoke.
+
+    Parameters
+    ----------
+    n_components : int
+        Units.
+    """
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        self.n_components = n_components
+        self.done = 0.0  #: share of the training that is over
+        self.silent_steps: Tensor | None = None
+
+    def select(self, pre: Tensor) -> Tensor:
+        """Return `pre`, shape (n, n_components), with the units that may not speak set to 0."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it selects.")
+
+    def cost(self, pre: Tensor) -> Tensor | None:
+        """Return what the rule itself adds to the objective, or None."""
+        return None
+
+    def reset(self) -> None:
+        """Set parameters and buffers to their first values."""
+        self.done, self.silent_steps = 0.0, None
+
+    @torch.no_grad()
+    def count_silence(self, code: Tensor) -> None:
+        """Note which units spoke in this step."""
+        if self.silent_steps is None:
+            self.silent_steps = torch.zeros(self.n_components, dtype=torch.int32, device=code.device)
+        self.silent_steps.add_(1).masked_fill_((code != 0).any(0), 0)
+
+    @property
+    def dead(self) -> Tensor | None:
+        """Which units have not spoken for `DEAD_AFTER` steps, shape (n_components,); None where all have."""
+        if self.silent_steps is None:
+            return None
+        dead = self.silent_steps >= DEAD_AFTER
+        return dead if bool(dead.any()) else None
+
+
+def keep_largest(pre: Tensor, k: int, by_magnitude: bool) -> Tensor:
+    """Return `pre` with all but the k largest entries of each row set to 0."""
+    indices = (pre.abs() if by_magnitude else pre).topk(k, dim=-1, sorted=False).indices
+    return torch.zeros_like(pre).scatter(-1, indices, pre.gather(-1, indices))
+
+
+class TopKModule(SparsityModule):
+    """Keeps the k largest units of each sample."""
+
+    def __init__(self, n_components: int, k: int, k_encode: int, by_magnitude: bool, anneal: float) -> None:
+        super().__init__(n_components)
+        self.k, self.k_encode = k, k_encode
+        self.by_magnitude, self.anneal = by_magnitude, anneal
+
+    @property
+    def k_now(self) -> int:
+        """Units that speak at this point of the training, or afterwards."""
+        if not self.training:
+            return self.k_encode
+        if self.done >= self.anneal:
+            return self.k
+        return round(self.n_components + (self.k - self.n_components) * self.done / self.anneal)
+
+    def select(self, pre: Tensor) -> Tensor:
+        """Return the k largest units of each sample."""
+        return keep_largest(pre, self.k_now, self.by_magnitude)
+
+
+class BatchTopKModule(SparsityModule):
+    """Keeps the ``n * k`` largest units of a batch, and those above their usual threshold afterwards."""
+
+    threshold: Tensor
+
+    def __init__(self, n_components: int, k: int, by_magnitude: bool) -> None:
+        super().__init__(n_components)
+        self.k, self.by_magnitude = k, by_magnitude
+        self.register_buffer("threshold", torch.zeros(()))
+
+    def reset(self) -> None:
+        """Forget the threshold."""
+        super().reset()
+        self.threshold.zero_()
+
+    def select(self, pre: Tensor) -> Tensor:
+        """Return the units of the batch that may speak."""
+        size = pre.abs() if self.by_magnitude else pre
+        if not self.training:
+            return pre.masked_fill(size < self.threshold, 0.0)
+        code = keep_largest(pre.reshape(1, -1), len(pre) * self.k, self.by_magnitude).view_as(pre)
+        with torch.no_grad():
+            least = size.masked_fill(code == 0, torch.inf).min()
+            if least.isfinite():
+                self.threshold.copy_(torch.where(self.threshold == 0, least, 0.99 * self.threshold + 0.01 * least))
+        return code
+
+
+class _Jump(torch.autograd.Function):
+    """``z [z > theta]``; straight-through gradient for theta: ``-theta / width * [|z - theta| < width / 2]``."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, theta: Tensor, width: float) -> Tensor:
+        ctx.save_for_backward(z, theta)
+        ctx.width = width
+        return z * (z > theta)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        z, theta = ctx.saved_tensors
+        near = (z - theta).abs() < ctx.width / 2
+        return grad * (z > theta), (-(theta / ctx.width) * near * grad).sum(0), None
+
+
+class _Count(torch.autograd.Function):
+    """``[z > theta]``; straight-through gradient for theta: ``-1 / width * [|z - theta| < width / 2]``."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, theta: Tensor, width: float) -> Tensor:
+        ctx.save_for_backward(z, theta)
+        ctx.width = width
+        return (z > theta).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
+        z, theta = ctx.saved_tensors
+        near = (z - theta).abs() < ctx.width / 2
+        return None, (-near * grad / ctx.width).sum(0), None
+
+
+class JumpReLUModule(SparsityModule):
+    """Keeps the units above thresholds that are learnt, as logarithms: so they stay positive."""
+
+    def __init__(self, n_components: int, weight: float, threshold: float, bandwidth: float) -> None:
+        super().__init__(n_components)
+        self.weight, self.first, self.bandwidth = weight, threshold, bandwidth
+        self.log_threshold = nn.Parameter(torch.empty(n_components))
+
+    def reset(self) -> None:
+        """Set the first thresholds."""
+        super().reset()
+        nn.init.constant_(self.log_threshold, torch.tensor(self.first).log().item())
+
+    def select(self, pre: Tensor) -> Tensor:
+        """Return the units above their thresholds."""
+        code: Tensor = _Jump.apply(pre, self.log_threshold.exp(), self.bandwidth)
+        return code
+
+    def cost(self, pre: Tensor) -> Tensor:
+        """Return ``weight`` times the mean number of units that speak."""
+        spoken: Tensor = _Count.apply(pre, self.log_threshold.exp(), self.bandwidth)
+        return self.weight * spoken.sum() / len(pre)
