@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from embudo.models.persistence import load
     from embudo.models.presets import undercomplete_autoencoder
     from embudo.parts.architectures import MLP
-    from embudo.parts.optimizers import SGD, Adam
     from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
+    from embudo.parts.optimizers import SGD, Adam
     from embudo.parts.penalties import L1, L2, Contractive, KLSparsity
     from embudo.parts.sparsities import BatchTopK, JumpReLU, TopK
     from embudo.parts.training import Training
@@ -40,20 +40,20 @@ _HOMES = {
 }
 
 __all__ = [
-    "GaussianNoise",
-    "MaskingNoise",
-    "SaltAndPepper",
-    "TopK",
-    "BatchTopK",
-    "JumpReLU",
-    "KLSparsity",
-    "Contractive",
     "L1",
     "L2",
     "MLP",
     "SGD",
     "Adam",
     "Autoencoder",
+    "BatchTopK",
+    "Contractive",
+    "GaussianNoise",
+    "JumpReLU",
+    "KLSparsity",
+    "MaskingNoise",
+    "SaltAndPepper",
+    "TopK",
     "Training",
     "load",
     "undercomplete_autoencoder",

@@ -35,7 +35,7 @@ def make_step(training: Training, penalty=None, loss="squared_error", output="id
         if isinstance(layer, nn.Linear):
             layer.reset_parameters(generator)
     network = Network(encoder, decoder).double()
-    return AutogradStep(Objective(network, resolve_loss(loss, output), penalty), training, CPU64)
+    return AutogradStep(Objective(network, resolve_loss(loss, output), penalty=penalty), training, CPU64)
 
 
 def samples(n: int = 40) -> torch.Tensor:
@@ -54,7 +54,7 @@ def test_a_step_of_gradient_descent_equals_one_by_hand():
         "l2": 0.2 * code.square().sum(1).mean(),
     }
     gradients = torch.autograd.grad(sum(expected.values()), weights)
-    terms = step(x)
+    terms = step(x, x)
     assert {k: v.item() for k, v in terms.items()} == pytest.approx({k: v.item() for k, v in expected.items()})
     for parameter, weight, gradient in zip(step.parameters, weights, gradients, strict=True):
         torch.testing.assert_close(parameter.detach(), (weight - 0.01 * gradient).detach(), rtol=1e-12, atol=1e-14)
@@ -65,8 +65,8 @@ def test_cross_entropy_on_logits_equals_that_of_probabilities():
     x = samples()
     y = step.objective.network(x)
     expected = F.binary_cross_entropy(y, x, reduction="none").sum(1).mean()
-    assert step.objective(x)["reconstruction"].item() == pytest.approx(expected.item(), rel=1e-12)
-    assert step.objective.reconstruction_loss(x).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert step.objective(x, x)["reconstruction"].item() == pytest.approx(expected.item(), rel=1e-12)
+    assert step.objective.reconstruction_loss(x, x).item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_weight_decay_shrinks_weights_and_spares_biases():
@@ -74,8 +74,8 @@ def test_weight_decay_shrinks_weights_and_spares_biases():
     with torch.no_grad():
         for p in step.parameters:
             p.fill_(1.0)
-    step.objective.loss = lambda output, target: 0.0 * output.sum()
-    step(samples())
+    step.objective.loss = lambda output, target, weight: 0.0 * output.sum()
+    step(samples(), samples())
     for p in step.parameters:
         expected = 1 - 0.1 * 0.5 if p.ndim > 1 else 1.0
         torch.testing.assert_close(p.detach(), torch.full_like(p, expected))
@@ -84,7 +84,7 @@ def test_weight_decay_shrinks_weights_and_spares_biases():
 def test_clipping_bounds_the_whole_gradient():
     step = make_step(Training(optimizer=SGD(1.0), clip=1e-3))
     before = [p.detach().clone() for p in step.parameters]
-    step(samples())
+    step(samples(), samples())
     moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(step.parameters, before, strict=True)])
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
 
@@ -94,8 +94,8 @@ def test_schedules_move_the_learning_rate_a_step_at_a_time(schedule):
     training = Training(10, batch_size=10, optimizer=Adam(0.1), schedule=schedule)
     step = make_step(training)
     rates = []
-    original = step.set_learning_rate
-    step.set_learning_rate = lambda lr: (rates.append(lr), original(lr))
+    original = step.set_progress
+    step.set_progress = lambda done: (original(done), rates.append(step.lr))
     epochs = list(train(step, Batches(TensorRows(samples()), 10, 0), training))
     assert rates == [0.1 * training.learning_rate_share(i / 40) for i in range(40)]
     assert epochs[-1].learning_rate == step.optimizer.param_groups[0]["lr"] == rates[-1] < 0.02
@@ -105,8 +105,8 @@ def test_the_loss_of_an_epoch_is_the_mean_over_samples_also_with_a_short_last_ba
     training = Training(1, optimizer=SGD(1e-30))
     step = make_step(training, penalty=L2(0.1))
     x = samples(37)
-    (epoch,) = train(step, Batches(TensorRows(x), 10, 0), training, validation=TensorRows(x))
-    expected = {name: value.item() for name, value in step.objective(x).items()}
+    (epoch,) = train(step, Batches(TensorRows(x), 10, 0), training, validation=(TensorRows(x), TensorRows(x)))
+    expected = {name: value.item() for name, value in step.objective(x, x).items()}
     assert epoch.terms == pytest.approx(expected)
     assert epoch.loss == pytest.approx(sum(expected.values()))
     assert epoch.validation_loss == pytest.approx(expected["reconstruction"])

@@ -63,7 +63,7 @@ def test_an_unknown_loss_and_one_that_does_not_suit_are_refused():
 
 def step_of(code):
     x = tensor(TARGET)
-    return Step(x=x, x_in=x, code=code, y=x, encode=lambda x: x)
+    return Step(x=x, x_in=x, pre=code, code=code, y=x, encode=None, encoder=None, generator=None, memory={})
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def reconstruct(model: Path, data: Path, output: Path, source: DataSource) -> No
         reconstructions = reconstructions.reshape(-1, *(autoencoder.sample_shape_ or ()))
     write_samples(output, reconstructions, autoencoder, _image_names(data))
     error = autoencoder.reconstruction_error(samples).mean()
-    click.echo(f"{len(samples)} samples reconstructed, mean error {error:.5g}, written to {output}")
+    click.echo(f"{samples.shape[0]} samples reconstructed, mean error {error:.5g}, written to {output}")
 
 
 def _image_names(data: Path) -> list[Path] | None:

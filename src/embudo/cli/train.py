@@ -78,9 +78,12 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
 @click.option("--code-activation", type=Word(ACTIVATIONS), default="identity", show_default=True)
 @click.option("--output-activation", type=Word(ACTIVATIONS), default="identity", show_default=True)
 @click.option("--tied/--untied", default=False, help="Use the encoder's weights, transposed, in the decoder.")
+@click.option("--corruption", type=PartText(), help='What the encoder sees, such as "MaskingNoise(0.25)".')
+@click.option("--sparsity", type=PartText(), help='Which units may speak, such as "TopK(25)".')
 @click.option("--penalty", type=PartText(), help='What else costs, such as "L2(1e-4) + L1(1e-3)".')
 @click.option("--loss", type=Word(LOSSES), default="squared_error", show_default=True)
 @click.option("--scale", type=Word(["auto", "standard", "minmax", "none"]), default="auto", show_default=True)
+@click.option("--sparse-output/--dense-output", default=False, help="Encode to a sparse matrix.", show_default=True)
 @click.option("--init", type=Word(["auto", "pca"]), default="auto", show_default=True)
 @click.option("--random-state", "--seed", type=Scalar(), help="Decides first weights and order: same seed, same model.")
 @field_options(Training, {"optimizer": PartText(), "verbose": False})
@@ -161,15 +164,13 @@ def _kept_epoch(model: Autoencoder) -> int:
 
 def _learnt_and_held_out(model: Autoencoder, X: Any, X_val: Any) -> tuple[Any, Any]:
     """Return the samples that `fit` learnt from, and those that it held out or None."""
-    import numpy as np
-
-    from embudo.models.autoencoder import _split
+    from embudo.data.batches import split
 
     if X_val is not None or model.training_.validation_fraction == 0:
         return X, X_val
-    learnt, held_out = _split(np.arange(len(X))[:, None], model.training_.validation_fraction, model._seed)
+    learnt, held_out = split(X.shape[0], model.training_.validation_fraction, model.seed_)
     rows = getattr(X, "iloc", X)
-    return rows[learnt[:, 0]], rows[held_out[:, 0]]
+    return rows[learnt], rows[held_out]
 
 
 def _pca_error(n_components: int, learnt: Any, measured: Any) -> str:

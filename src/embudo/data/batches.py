@@ -12,6 +12,7 @@ from torch import Tensor
 
 from embudo.data.arrays import Matrix
 from embudo.data.scaling import Scaler
+from embudo.errors import InvalidParameter
 
 
 def block_rows(n_features: int) -> int:
@@ -134,3 +135,21 @@ class Batches:
         for indices in order.split(self.batch_size):
             x = self.rows.take(indices)
             yield x, x if self.targets is None else self.targets.take(indices)
+
+
+def split(n_samples: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of samples to learn from, and of the share `fraction` to validate on, drawn by `seed`.
+
+    Raises
+    ------
+    InvalidParameter
+        If too few are left for either.
+    """
+    n_held_out = round(n_samples * fraction)
+    if not 0 < n_held_out < n_samples - 1:
+        raise InvalidParameter(
+            f"Training.validation_fraction={fraction:g} of {n_samples} samples leaves {n_held_out} to validate on "
+            f"and {n_samples - n_held_out} to learn from: at least 1 and 2 are needed."
+        )
+    order = np.random.default_rng(seed).permutation(n_samples)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import Batches, Rows, block_rows, dense_block, make_rows
+from embudo.data.batches import Batches, Rows, block_rows, dense_block, make_rows, split
 from embudo.data.scaling import Scaler, fit_scaler
 from embudo.engine.fitting import run
 from embudo.engine.history import History
@@ -62,8 +62,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     tied : bool, default=False
         Whether the decoder's weights are the encoder's, transposed: one storage.
     corruption : corruption, several joined by +, callable or None, default=None
-        What the encoder sees while training, for example ``MaskingNoise(0.25)``; the target stays clean. A callable is given
-        a scaled batch and a ``torch.Generator``, and returns a corrupted batch.
+        What the encoder sees while training, for example ``MaskingNoise(0.25)``; the target stays clean. A callable is
+        given a scaled batch and a ``torch.Generator``, and returns a corrupted batch.
     sparsity : TopK, BatchTopK, JumpReLU or None, default=None
         Which units of the code may speak.
     penalty : penalty, sum of penalties or None, default=None
@@ -99,6 +99,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     history_ : dict of lists
         A table with one row an epoch: loss, each of its terms, validation loss, learning rate, seconds,
         samples per second. ``pandas.DataFrame(history_)`` reads it.
+    seed_ : int
+        What `random_state` came to.
     n_features_in_ : int
         Features seen during fit.
     feature_names_in_ : ndarray of str
@@ -180,7 +182,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
             At least two samples, finite numbers.
         y : ignored
         X_clean : like X, optional
-            What shall come out for each sample of X, for measured pairs of noisy and clean samples. X itself by default.
+            What shall come out for each sample of X, for measured pairs, noisy and clean. X itself by default.
         X_val : like X, or a pair (X, X_clean), optional
             Samples that are measured after each epoch and not learnt from.
 
@@ -198,7 +200,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         seed = self._prepare(rows)
         training = self.training_
         if held_out is None and training.validation_fraction > 0:
-            pair, held_out = _split(pair, training.validation_fraction, seed)
+            learnt, chosen = split(rows.shape[0], training.validation_fraction, seed)
+            pair, held_out = _at(learnt, pair), _at(chosen, pair)
         if held_out is None and training.patience is not None:
             raise InvalidParameter(
                 "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
@@ -242,7 +245,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     def _prepare(self, rows: Matrix) -> int:
         """Resolve the parameters, build the network, and return the seed."""
         self._resolve(rows.shape[1])
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.scaler_ = fit_scaler(self.scale, rows, unit_interval=self.output_activation == "sigmoid")
         runtime = resolve_runtime(self.training_)
         n, m = self.n_features_in_, self.n_components_
@@ -250,7 +253,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self.module_ = self._empty_network(runtime.dtype, runtime.device)
         self.history_: History = {}
         self._step = None
-        return self._seed
+        return self.seed_
 
     def _resolve(self, n_features: int) -> None:
         """Check the parameters and set those that `fit` resolves."""
@@ -278,7 +281,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
                 f"tied=True needs a decoder that mirrors the encoder; got encoder={self.encoder_!r} and "
                 f"decoder={self.decoder_!r}: leave decoder=None."
             )
-        if self.sparsity is not None and self.sparsity.revival and (self.decoder_.hidden or self.output_activation != "identity"):
+        if (
+            self.sparsity is not None
+            and self.sparsity.revival
+            and (self.decoder_.hidden or self.output_activation != "identity")
+        ):
             raise InvalidParameter(
                 "Reviving dead units needs a decoder of one linear layer, since they explain what the others left: set "
                 'decoder=MLP() and output_activation="identity", or revive=0.'
@@ -294,9 +301,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
     def _make_step(self) -> AutogradStep:
         loss = resolve_loss(self.loss, self.output_activation)
-        revive = (self.sparsity.k, self.sparsity.revival) if self.sparsity and self.sparsity.revival else None
         objective = Objective(
-            self.module_, loss, corruption=self.corruption, penalty=self.penalty, revive=revive, seed=self._seed
+            self.module_,
+            loss,
+            corruption=self.corruption,
+            penalty=self.penalty,
+            revive=self.sparsity.revival if self.sparsity else None,
+            seed=self.seed_,
         )
         return AutogradStep(objective, self.training_, self._runtime())
 
@@ -319,7 +330,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         X, target = pair
         rows = self._rows(X)
         batch_size = training.batch_rows(X.shape[0])
-        batches = Batches(rows, batch_size, self._seed, None if target is X else self._rows(target))
+        batches = Batches(rows, batch_size, self.seed_, None if target is X else self._rows(target))
         validation = None if held_out is None else (self._rows(held_out[0]), self._rows(held_out[1]))
         n_weights = sum(p.numel() for p in step.parameters)
         with step.runtime.threads(3 * n_weights * batch_size):
@@ -336,7 +347,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
 
         Returns
         -------
-        ndarray or CSR matrix of shape (n_samples, n_components), float32 where it holds numbers like X's exactly, else float64
+        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
+            float32 where it holds numbers like X's exactly, else float64.
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
@@ -471,18 +483,8 @@ def _slices(n_samples: int, n_features: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_samples))
 
 
-def _split(pair: tuple[Matrix, Matrix], fraction: float, seed: int) -> list[tuple[Matrix, Matrix]]:
-    """Return samples and targets to learn from, and the share `fraction` of them to validate on, drawn by `seed`."""
-    rows, target = pair
-    n_held_out = round(rows.shape[0] * fraction)
-    if not 0 < n_held_out < rows.shape[0] - 1:
-        raise InvalidParameter(
-            f"Training.validation_fraction={fraction:g} of {rows.shape[0]} samples leaves {n_held_out} to validate on "
-            f"and {rows.shape[0] - n_held_out} to learn from: at least 1 and 2 are needed."
-        )
-    order = np.random.default_rng(seed).permutation(rows.shape[0])
-    parts = []
-    for chosen in (np.sort(order[n_held_out:]), np.sort(order[:n_held_out])):
-        part = rows[chosen]
-        parts.append((part, part if target is rows else target[chosen]))
-    return parts
+def _at(indices: np.ndarray, pair: tuple[Matrix, Matrix]) -> tuple[Matrix, Matrix]:
+    """Return samples and targets at `indices`; one matrix where they are one."""
+    X, target = pair
+    rows = X[indices]
+    return rows, rows if target is X else target[indices]

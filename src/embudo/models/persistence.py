@@ -72,7 +72,7 @@ def save(estimator: Autoencoder, path: str | Path) -> None:
         "feature_names_in": None if names is None else list(map(str, names)),
         "sample_shape": estimator.sample_shape_,
         "scaling": scaler.kind,
-        "seed": estimator._seed,
+        "seed": estimator.seed_,
         "history": estimator.history_,
         "versions": {
             "embudo": embudo.__version__,
@@ -175,7 +175,7 @@ def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, call
     if names is not None:
         estimator.feature_names_in_ = np.asarray(names, dtype=object)
     estimator.sample_shape_ = None if shape is None else tuple(shape)
-    estimator._seed = int(card["seed"])
+    estimator.seed_ = int(card["seed"])
     estimator.history_ = history
     estimator.scaler_ = _restore_scaler(card["scaling"], tensors, n)
     estimator._resolve(estimator.n_features_in_)

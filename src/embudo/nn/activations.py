@@ -36,17 +36,18 @@ def derivative(activation: nn.Module | None, z: Tensor) -> Tensor:
         case None:
             return torch.ones_like(z)
         case nn.ReLU():
-            return (z > 0).to(z.dtype)
+            return torch.where(z > 0, 1.0, 0.0).to(z.dtype)
         case nn.LeakyReLU():
             return torch.where(z > 0, 1.0, activation.negative_slope).to(z.dtype)
         case nn.Tanh():
-            return 1 - z.tanh().square()
+            return 1 - torch.tanh(z).square()
         case nn.Sigmoid():
-            s = z.sigmoid()
+            s = torch.sigmoid(z)
             return s * (1 - s)
         case nn.Softplus():
             return torch.sigmoid(z)
         case nn.GELU():
-            density = (-0.5 * z.square()).exp() / (2 * torch.pi) ** 0.5
-            return 0.5 * (1 + torch.erf(z / 2**0.5)) + z * density
+            density = torch.exp(-0.5 * z.square()) / (2 * torch.pi) ** 0.5
+            slope: Tensor = torch.special.ndtr(z) + z * density
+            return slope
     raise TypeError(f"No derivative is known for {activation}.")

@@ -138,7 +138,7 @@ class _Count(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
         z, theta = ctx.saved_tensors
         near = (z - theta).abs() < ctx.width / 2
-        return None, (-near * grad / ctx.width).sum(0), None
+        return None, (near * (-grad / ctx.width)).sum(0), None
 
 
 class JumpReLUModule(SparsityModule):
@@ -156,10 +156,10 @@ class JumpReLUModule(SparsityModule):
 
     def select(self, pre: Tensor) -> Tensor:
         """Return the units above their thresholds."""
-        code: Tensor = _Jump.apply(pre, self.log_threshold.exp(), self.bandwidth)
+        code: Tensor = _Jump.apply(pre, self.log_threshold.exp(), self.bandwidth)  # type: ignore[no-untyped-call]
         return code
 
     def cost(self, pre: Tensor) -> Tensor:
         """Return ``weight`` times the mean number of units that speak."""
-        spoken: Tensor = _Count.apply(pre, self.log_threshold.exp(), self.bandwidth)
+        spoken: Tensor = _Count.apply(pre, self.log_threshold.exp(), self.bandwidth)  # type: ignore[no-untyped-call]
         return self.weight * spoken.sum() / len(pre)

@@ -29,9 +29,9 @@ class Sparsity(Part):
         raise NotImplementedError(f"{type(self).__name__} does not say what its module is.")
 
     @property
-    def revival(self) -> float:
-        """Weight of the loss that revives dead units."""
-        return 0.0
+    def revival(self) -> tuple[int, float] | None:
+        """How many dead units explain the residual and what that weighs, or None."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -83,9 +83,9 @@ class TopK(Sparsity):
         check_number("TopK.revive", self.revive, low=0)
 
     @property
-    def revival(self) -> float:
-        """Weight of the loss that revives dead units."""
-        return self.revive
+    def revival(self) -> tuple[int, float] | None:
+        """How many dead units explain the residual and what that weighs, or None."""
+        return (self.k, self.revive) if self.revive else None
 
     def build(self, n_components: int) -> SparsityModule:
         """Return the torch module of the rule."""
@@ -130,9 +130,9 @@ class BatchTopK(Sparsity):
         check_number("BatchTopK.revive", self.revive, low=0)
 
     @property
-    def revival(self) -> float:
-        """Weight of the loss that revives dead units."""
-        return self.revive
+    def revival(self) -> tuple[int, float] | None:
+        """How many dead units explain the residual and what that weighs, or None."""
+        return (self.k, self.revive) if self.revive else None
 
     def build(self, n_components: int) -> SparsityModule:
         """Return the torch module of the rule."""
