@@ -1,0 +1,180 @@
+"""Draws the tables of README.md from the files in results/, between the lines that mark their places."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+Content = dict[str, Any]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def span(values: Sequence[float], form: str) -> str:
+    """Return the least and the greatest value, or the one there is."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def groups(rows: Sequence[Content], *keys: str) -> dict[tuple[Any, ...], list[Content]]:
+    """Return the rows that share the values of `keys`, in order."""
+    grouped: dict[tuple[Any, ...], list[Content]] = {}
+    for row in rows:
+        grouped.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return grouped
+
+
+def pca(content: Content) -> str:
+    head = (
+        "data",
+        "k",
+        "init",
+        "tied",
+        "seeds",
+        "largest angle (degrees)",
+        "error above PCA's (%)",
+        "seconds",
+        "training",
+    )
+    rows = [
+        (
+            data,
+            str(k),
+            init,
+            "yes" if tied else "no",
+            str(len(runs)),
+            span([run["angle_degrees"] for run in runs], ".2g"),
+            span([max(0.0, run["excess_percent"]) for run in runs], ".1g"),
+            span([run["seconds"] for run in runs], ".0f"),
+            f"`{training}`" if training != "none" else training,
+        )
+        for (data, k, init, tied, training), runs in groups(
+            content["results"], "data", "n_components", "init", "tied", "training"
+        ).items()
+    ]
+    return table(head, rows)
+
+
+def beyond_pca(content: Content) -> str:
+    head = (
+        "k",
+        "PCA",
+        "autoencoder",
+        "share of PCA's",
+        "on training images",
+        "seeds",
+        "seconds",
+        "encoder",
+        "epochs",
+        "lr",
+    )
+    rows = []
+    for (k,), runs in groups([r for r in content["results"] if r["stage"] == "test"], "n_components").items():
+        first = runs[0]
+        errors = [run["test_error"] for run in runs]
+        rows.append(
+            (
+                str(k),
+                f"{first['pca_error']:.2f}",
+                span(errors, ".2f"),
+                f"{statistics.mean(errors) / first['pca_error']:.2f}",
+                span([run["train_error"] for run in runs], ".2f"),
+                str(len(runs)),
+                span([run["seconds"] for run in runs], ".0f"),
+                f"`{first['encoder']}`",
+                str(first["epochs"]),
+                f"{first['lr']:g}",
+            )
+        )
+    return table(head, rows)
+
+
+def selection(content: Content) -> str:
+    rows = [row for row in content["results"] if row["stage"] == "selection"]
+    sizes = list(groups(rows, "n_components"))
+    head = ("encoder", "lr", *(f"k = {k}" for (k,) in sizes))
+    return table(
+        head,
+        [
+            (f"`{encoder}`", f"{lr:g}", *(f"{run['validation_error']:.2f}" for run in runs))
+            for (encoder, lr), runs in groups(rows, "encoder", "lr").items()
+        ],
+    )
+
+
+def defaults(content: Content) -> str:
+    names = [name for (name,) in groups(content["results"], "data")]
+    rows = []
+    for (encoder, training), runs in groups(content["results"], "encoder", "training").items():
+        shares = {run["data"]: run["share_of_pca"] for run in runs}
+        mean = statistics.geometric_mean(shares.values())
+        seconds = sum(run["seconds"] for run in runs)
+        cells = [f"{shares[name]:.2f}" if name in shares else "" for name in names]
+        rows.append((encoder, training, *cells, f"{mean:.2f}", f"{max(shares.values()):.2f}", f"{seconds:.0f}"))
+    return table(("encoder", "training", *names, "geometric mean", "worst", "seconds in all"), rows)
+
+
+def startup(content: Content) -> str:
+    head = ("command", "median (s)", "least (s)", "beyond Python (s)", "limit (s)")
+    rows = [
+        (
+            f"`{run['what']}`",
+            f"{run['median']:.3f}",
+            f"{run['least']:.3f}",
+            f"{run['beyond_python']:.3f}",
+            f"{run['limit']:g}" if run["limit"] else "",
+        )
+        for run in content["results"]
+    ]
+    return table(head, rows)
+
+
+#: name of a table -> (name of its results, what draws it)
+TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
+    "pca": ("pca", pca),
+    "beyond_pca": ("beyond_pca", beyond_pca),
+    "selection": ("beyond_pca", selection),
+    "defaults": ("defaults", defaults),
+    "startup": ("startup", startup),
+}
+
+
+def facts(content: Content) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
+    load = content["load_before"][0], content["load_after"][0]
+    return (
+        f"`{content['command']}`: {content['date']}, {content['seconds']:.0f} s in all on {content['cpus']} CPUs, "
+        f"load average {span(load, '.1f')}, Python {content['python']}, {versions}."
+    )
+
+
+def draw(name: str) -> str:
+    results, drawn_by = TABLES[name]
+    path = HERE / "results" / f"{results}.json"
+    if not path.exists():
+        return "Not measured yet."
+    content = json.loads(path.read_text())
+    return f"{drawn_by(content)}\n\n{facts(content)}"
+
+
+def main() -> None:
+    readme = HERE / "README.md"
+    text = re.sub(
+        r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
+        lambda place: f"{place[1]}{draw(place[2])}\n{place[3]}",
+        readme.read_text(),
+        flags=re.DOTALL,
+    )
+    readme.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
