@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
+from torch import Tensor
 
 from embudo.data.batches import Rows
 from embudo.engine.history import History, append
@@ -17,7 +18,7 @@ from embudo.parts.training import Training
 class Snapshot:
     """A copy of the weights to come back to."""
 
-    def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
+    def __init__(self, parameters: list[Tensor]) -> None:
         self.parameters = parameters
         self.copies = [p.detach().clone() for p in parameters]
 
@@ -41,6 +42,7 @@ def run(
     history: History,
     *,
     validation: tuple[Rows, Rows] | None = None,
+    open_ended: bool = False,
 ) -> None:
     """Train, and leave the best (with patience) or last weights in place.
 
@@ -56,6 +58,8 @@ def run(
         A row is added for each epoch, so that it is whole also where training ends early.
     validation : (Rows, Rows), optional
         Held-out samples and their targets.
+    open_ended : bool, default=False
+        Whether more may follow, as in ``partial_fit``.
 
     Raises
     ------
@@ -68,12 +72,21 @@ def run(
         If Ctrl-C stopped the training; the weights are those learnt so far.
     """
     first = len(history.get("epoch", ())) + 1
-    kept = Snapshot(step.parameters)
+    kept = Snapshot([*step.parameters, *step.objective.buffers()])
     best, best_epoch = float("inf"), first
-    progress = Progress(training.verbose, first + training.epochs - 1)
+    last = first + training.n_epochs(batches.n_samples) - 1
+    progress = Progress(training.verbose, last)
     try:
         with progress:
-            for epoch in train(step, progress.watch(batches), training, validation=validation, first_epoch=first):
+            epochs = train(
+                step,
+                progress.watch(batches),
+                training,
+                validation=validation,
+                first_epoch=first,
+                open_ended=open_ended,
+            )
+            for epoch in epochs:
                 append(history, epoch)
                 progress.show(epoch)
                 if training.patience is None or epoch.validation_loss is None:
@@ -87,9 +100,8 @@ def run(
         kept.restore()
         raise
     except KeyboardInterrupt:
-        epochs = len(history.get("epoch", ()))
         warnings.warn(
-            f"Training was interrupted after {epochs} of {first + training.epochs - 1} epochs: "
+            f"Training was interrupted after {len(history.get('epoch', ()))} of {last} epochs: "
             "the model keeps what it has learnt so far.",
             TrainingInterrupted,
             stacklevel=2,

@@ -94,8 +94,9 @@ def train(
     *,
     validation: tuple[Rows, Rows] | None = None,
     first_epoch: int = 1,
+    open_ended: bool = False,
 ) -> Iterator[Epoch]:
-    """Train for ``training.epochs`` epochs and yield a record after each.
+    """Train for as many epochs as `training` says and yield a record after each.
 
     Parameters
     ----------
@@ -109,6 +110,8 @@ def train(
         Samples and targets that are measured after each epoch, and not learnt from.
     first_epoch : int, default=1
         Number of the first epoch.
+    open_ended : bool, default=False
+        Whether more may follow: then nothing changes in the course of the training, neither learning rate nor sparsity.
 
     Yields
     ------
@@ -119,14 +122,16 @@ def train(
     TrainingDiverged
         If a term of the objective, or a weight, is not finite after an epoch.
     """
-    n_steps = training.epochs * len(batches)
+    n_epochs = training.n_epochs(batches.n_samples)
+    n_steps = n_epochs * len(batches)
     done = 0
-    for number in range(first_epoch, first_epoch + training.epochs):
+    for number in range(first_epoch, first_epoch + n_epochs):
         started = time.perf_counter()
         sums: dict[str, Tensor] = {}
         step.objective.train()
         for x, target in batches.epoch(number):
-            step.set_progress(done / n_steps)
+            if not open_ended:
+                step.set_progress(done / n_steps)
             for name, value in step(x, target).items():
                 weighted = value.detach() * len(x)
                 sums[name] = sums[name] + weighted if name in sums else weighted

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from embudo.errors import InvalidParameter
 from embudo.nn.layers import Dense
 from embudo.nn.network import Network
 from embudo.nn.sparsity import keep_largest
@@ -64,7 +65,7 @@ class Objective(nn.Module):
         output, y = self._decoded(code)
         terms = {"reconstruction": self.loss(output, target, emphasis)}
         if network.sparsity is not None:
-            network.sparsity.count_silence(code)
+            network.sparsity.observe(code)
             cost = network.sparsity.cost(pre)
             if cost is not None:
                 terms["sparsity"] = cost
@@ -94,7 +95,13 @@ class Objective(nn.Module):
             return x, None
         if isinstance(self.corruption, Corruption):
             return self.corruption(x, self.generator)
-        return self.corruption(x, self.generator), None
+        x_in = self.corruption(x.clone(), self.generator)
+        if x_in.shape != x.shape:
+            raise InvalidParameter(
+                f"Autoencoder.corruption must return a batch of the shape it is given, {tuple(x.shape)}; it returned "
+                f"{tuple(x_in.shape)}."
+            )
+        return x_in, None
 
     def _decoded(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the loss is given, and the reconstruction."""

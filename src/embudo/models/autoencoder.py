@@ -32,6 +32,7 @@ from embudo.nn.network import Network
 from embudo.parts.architectures import MLP
 from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import resolve_loss
+from embudo.parts.part import Part
 from embudo.parts.penalties import Penalty
 from embudo.parts.sparsities import Sparsity
 from embudo.parts.training import Training
@@ -190,17 +191,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         -------
         Autoencoder
         """
-        rows = self._validated(X, reset=True, min_samples=2)
-        pair = rows, rows if X_clean is None else self._validated_target(X_clean, rows)
+        pair = self._pair(X, X_clean, reset=True)
         held_out = None
         if X_val is not None:
-            X_val, target = X_val if isinstance(X_val, tuple) else (X_val, None)
-            held_out = self._validated(X_val, reset=False), None
-            held_out = held_out[0], held_out[0] if target is None else self._validated_target(target, held_out[0])
-        seed = self._prepare(rows)
-        training = self.training_
+            held_out = self._pair(*(X_val if isinstance(X_val, tuple) else (X_val, None)), reset=False)
+        seed, training = self._prepare(pair[0]), self.training_
         if held_out is None and training.validation_fraction > 0:
-            learnt, chosen = split(rows.shape[0], training.validation_fraction, seed)
+            learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
             pair, held_out = _at(learnt, pair), _at(chosen, pair)
         if held_out is None and training.patience is not None:
             raise InvalidParameter(
@@ -210,11 +207,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self._learn(self._make_step(), pair, training, held_out)
         return self
 
-    def _validated_target(self, X_clean: Any, rows: Matrix) -> Matrix:
+    def _pair(self, X: Any, X_clean: Any, *, reset: bool) -> tuple[Matrix, Matrix]:
+        """Return validated samples and targets; one matrix where they are one."""
+        rows = self._validated(X, reset=reset, min_samples=2 if reset else 1)
+        if X_clean is None:
+            return rows, rows
         target = self._validated(X_clean, reset=False)
         if target.shape[0] != rows.shape[0]:
             raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
-        return target
+        return rows, target
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one more chunk of data: one pass over X, the optimizer's state kept from call to call.
@@ -238,8 +239,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
             initialise_network(self.module_, self.init, rows, self.scaler_, seed)
         if self._step is None:
             self._step = self._make_step()
-        once = dataclasses.replace(self.training_, epochs=1, patience=None, schedule=None)
-        self._learn(self._step, (rows, rows), once, None)
+        once = dataclasses.replace(self.training_, epochs=1, patience=None)
+        self._learn(self._step, (rows, rows), once, None, open_ended=True)
         return self
 
     def _prepare(self, rows: Matrix) -> int:
@@ -261,7 +262,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self.decoder_: MLP = self._part("decoder", MLP) or self.encoder_.mirrored()
         self.training_: Training = self._part("training", Training)
         self._part("sparsity", Sparsity)
-        if not callable(self.corruption):
+        if isinstance(self.corruption, Part) or not callable(self.corruption):
             self._part("corruption", Corruption)
         penalty = self._part("penalty", Penalty)
         if penalty is not None:
@@ -325,6 +326,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         pair: tuple[Matrix, Matrix],
         training: Training,
         held_out: tuple[Matrix, Matrix] | None,
+        open_ended: bool = False,
     ) -> None:
         """Train on samples and their targets, which may be one and the same matrix."""
         X, target = pair
@@ -334,7 +336,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         validation = None if held_out is None else (self._rows(held_out[0]), self._rows(held_out[1]))
         n_weights = sum(p.numel() for p in step.parameters)
         with step.runtime.threads(3 * n_weights * batch_size):
-            run(step, batches, training, self.history_, validation=validation)
+            run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
 
     # ------------------------------------------------------------------ using what was learnt
 

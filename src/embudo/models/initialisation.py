@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
+from torch import nn
 
 from embudo.data.arrays import Matrix
 from embudo.data.batches import dense_block
@@ -38,7 +40,8 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     ----------
     network : Network
     init : {"auto", "pca"}
-        "auto" draws weights that suit each activation. "pca", for one linear layer each way, sets
+        "auto" draws weights that suit each activation, and lets the output begin near the mean of X.
+        "pca", for one linear layer each way, sets
         ``f(x) = V (x - mean)`` and ``g(h) = V^T h + mean``, the rows of V being the principal axes of the scaled X.
     X : array or CSR matrix of shape (n_samples, n_features)
     scaler : Scaler
@@ -54,6 +57,7 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     if init == "auto":
         device = next(network.parameters()).device
         initialise(network, torch.Generator(device).manual_seed(seed))
+        prepare_output(network, X, scaler)
         return
     from sklearn.decomposition import PCA
 
@@ -73,3 +77,21 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
         decoder.bias.copy_(mean)
         if not isinstance(decoder, TiedDense):
             decoder.weight.copy_(axes.T)
+
+
+@torch.no_grad()
+def prepare_output(network: Network, X: Matrix, scaler: Scaler) -> None:
+    """Let the output begin near the mean of X, which early steps then need not learn.
+
+    Before a sigmoid the bias is the mean's logit, and the weights are as narrow as before other activations: wide ones
+    would begin saturated.
+    """
+    *layers, last = network.decoder
+    mean = torch.from_numpy(scaler.apply(np.asarray(X.mean(axis=0, dtype=np.float64)).reshape(1, -1))[0])
+    if isinstance(last, nn.Sigmoid):
+        output = cast("Dense | TiedDense", layers[-1])
+        output.bias.copy_(mean.clamp(0.01, 0.99).logit())
+        if isinstance(output, Dense):
+            output.weight.div_(4)
+    elif isinstance(last, Dense | TiedDense):
+        last.bias.copy_(mean)

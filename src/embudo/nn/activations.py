@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
-#: name -> (class in torch.nn, family of initialisation: He's for rectifiers, Glorot's for the others)
+#: name -> (class in torch.nn, initialisation that suits it: see `embudo.nn.layers.Dense`)
 ACTIVATIONS = {
     "identity": ("Identity", "glorot"),
     "relu": ("ReLU", "he"),
     "leaky_relu": ("LeakyReLU", "he"),
     "gelu": ("GELU", "he"),
     "tanh": ("Tanh", "glorot"),
-    "sigmoid": ("Sigmoid", "glorot"),
+    "sigmoid": ("Sigmoid", "glorot4"),
     "softplus": ("Softplus", "he"),
 }
 
@@ -27,27 +29,37 @@ def make_activation(name: str) -> nn.Module:
     return activation
 
 
-def derivative(activation: nn.Module | None, z: Tensor) -> Tensor:
-    """Return the elementwise slope of `activation` (None: the identity) at `z`, differentiable once more."""
+def derivative(activation: nn.Module | None, h: Tensor, z: Callable[[], Tensor]) -> Tensor:
+    """Return the elementwise slope of `activation`, differentiable once more.
+
+    Parameters
+    ----------
+    activation : nn.Module or None
+        None is the identity.
+    h : Tensor
+        What it returned.
+    z : callable
+        Gives what it was applied to; called only where `h` does not tell the slope.
+    """
     import torch
     from torch import nn
 
     match activation:
         case None:
-            return torch.ones_like(z)
+            return torch.ones_like(h)
         case nn.ReLU():
-            return torch.where(z > 0, 1.0, 0.0).to(z.dtype)
+            return (h > 0).to(h.dtype)
         case nn.LeakyReLU():
-            return torch.where(z > 0, 1.0, activation.negative_slope).to(z.dtype)
+            return torch.where(h > 0, 1.0, activation.negative_slope).to(h.dtype)
         case nn.Tanh():
-            return 1 - torch.tanh(z).square()
+            return 1 - h.square()
         case nn.Sigmoid():
-            s = torch.sigmoid(z)
-            return s * (1 - s)
+            return h * (1 - h)
         case nn.Softplus():
-            return torch.sigmoid(z)
+            return -torch.expm1(-h)
         case nn.GELU():
-            density = torch.exp(-0.5 * z.square()) / (2 * torch.pi) ** 0.5
-            slope: Tensor = torch.special.ndtr(z) + z * density
+            at = z()
+            density = torch.exp(-0.5 * at.square()) / (2 * torch.pi) ** 0.5
+            slope: Tensor = torch.special.ndtr(at) + at * density
             return slope
     raise TypeError(f"No derivative is known for {activation}.")

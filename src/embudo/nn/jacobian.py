@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from embudo.nn.activations import derivative
@@ -18,23 +17,32 @@ def is_dense(encoder: nn.Sequential) -> bool:
     return len(encoder) <= 2 and isinstance(encoder[0], Dense)
 
 
-def dense_norm(encoder: nn.Sequential, x: Tensor, code: Tensor) -> Tensor:
-    """Return ``sum_j s'(z_j)^2 sum_i W_ji^2`` of each sample, shape (n,), in O(n_features * n_components) for all.
+def dense_norm(encoder: nn.Sequential, x: Tensor, pre: Tensor, code: Tensor) -> Tensor:
+    """Return ``sum_j s'(z_j)^2 sum_i W_ji^2`` of each sample, shape (n,): no costlier than the layer itself.
 
-    Units that a sparsity rule silenced, whose code is 0 while their pre-activation is not, have no slope.
+    Parameters
+    ----------
+    encoder : nn.Sequential
+        One dense layer, with or without an activation s.
+    x : Tensor of shape (n, n_features)
+        What it was given.
+    pre : Tensor of shape (n, n_components)
+        What it returned.
+    code : Tensor of shape (n, n_components)
+        What a sparsity rule made of that, or `pre` itself: units that were silenced have no slope.
     """
     layer = cast("Dense", encoder[0])
-    z = F.linear(x, layer.weight, layer.bias)
-    slope = derivative(encoder[1] if len(encoder) == 2 else None, z)
-    silenced = (code == 0) & (z != 0) & (slope != 0)
-    return slope.square().masked_fill(silenced, 0.0) @ layer.weight.square().sum(1)
+    slope = derivative(encoder[1] if len(encoder) == 2 else None, pre, lambda: layer(x))
+    if code is not pre:
+        slope = slope.masked_fill((code == 0) & (pre != 0), 0.0)
+    return slope.square() @ layer.weight.square().sum(1)
 
 
 def exact_norm(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return the norm for each sample, shape (n,), by one vector-Jacobian product a code unit."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        code = encode(x)
+        code = encode(x).flatten(1)
         n, m = code.shape
         units = torch.eye(m, dtype=code.dtype, device=code.device).unsqueeze(1).expand(m, n, m)
         (rows,) = torch.autograd.grad(code, x, units, is_grads_batched=True, create_graph=True)

@@ -16,8 +16,9 @@ from embudo.nn.activations import ACTIVATIONS, make_activation
 class Dense(nn.Linear):
     """`y = W x + b`, initialised to suit the activation that follows.
 
-    The weights are drawn uniformly with variance `2 / n_in` before rectifiers (He et al. 2015) and
-    `2 / (n_in + n_out)` otherwise (Glorot and Bengio 2010); the biases are zero.
+    The weights are drawn uniformly: with variance `2 / n_in` before rectifiers (He et al. 2015), with
+    `2 / (n_in + n_out)` otherwise (Glorot and Bengio 2010), and 4 times as wide before sigmoids, whose slope at 0 is
+    1/4 (Bengio 2012, Practical recommendations for gradient-based training). The biases are zero.
     """
 
     def __init__(self, n_in: int, n_out: int, activation: str) -> None:
@@ -27,7 +28,7 @@ class Dense(nn.Linear):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
         fan = self.in_features if self.family == "he" else (self.in_features + self.out_features)
-        bound = math.sqrt(6 / fan)
+        bound = (4 if self.family == "glorot4" else 1) * math.sqrt(6 / fan)
         nn.init.uniform_(self.weight, -bound, bound, generator=generator)
         nn.init.zeros_(self.bias)
 

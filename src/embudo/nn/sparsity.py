@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +20,7 @@ class SparsityModule(nn.Module):
     def __init__(self, n_components: int) -> None:
         super().__init__()
         self.n_components = n_components
-        self.done = 0.0  #: share of the training that is over
+        self.done = 1.0  #: share of the training that is over
         self.silent_steps: Tensor | None = None
 
     def select(self, pre: Tensor) -> Tensor:
@@ -35,10 +33,10 @@ class SparsityModule(nn.Module):
 
     def reset(self) -> None:
         """Set parameters and buffers to their first values."""
-        self.done, self.silent_steps = 0.0, None
+        self.done, self.silent_steps = 1.0, None
 
     @torch.no_grad()
-    def count_silence(self, code: Tensor) -> None:
+    def observe(self, code: Tensor) -> None:
         """Note which units spoke in this step."""
         if self.silent_steps is None:
             self.silent_steps = torch.zeros(self.n_components, dtype=torch.int32, device=code.device)
@@ -101,44 +99,21 @@ class BatchTopKModule(SparsityModule):
         size = pre.abs() if self.by_magnitude else pre
         if not self.training:
             return pre.masked_fill(size < self.threshold, 0.0)
-        code = keep_largest(pre.reshape(1, -1), len(pre) * self.k, self.by_magnitude).view_as(pre)
-        with torch.no_grad():
-            least = size.masked_fill(code == 0, torch.inf).min()
-            if least.isfinite():
-                self.threshold.copy_(torch.where(self.threshold == 0, least, 0.99 * self.threshold + 0.01 * least))
-        return code
+        return keep_largest(pre.reshape(1, -1), len(pre) * self.k, self.by_magnitude).view_as(pre)
+
+    @torch.no_grad()
+    def observe(self, code: Tensor) -> None:
+        """Note which units spoke in this step, and the smallest of them."""
+        super().observe(code)
+        size = code.abs() if self.by_magnitude else code
+        least = size.masked_fill(code == 0, torch.inf).min().to(self.threshold.dtype)
+        mean = torch.where(self.threshold == 0, least, torch.lerp(self.threshold, least, 0.01))
+        self.threshold.copy_(torch.where(least.isfinite(), mean, self.threshold))
 
 
-class _Jump(torch.autograd.Function):
-    """``z [z > theta]``; straight-through gradient for theta: ``-theta / width * [|z - theta| < width / 2]``."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, theta: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(z, theta)
-        ctx.width = width
-        return z * (z > theta)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        z, theta = ctx.saved_tensors
-        near = (z - theta).abs() < ctx.width / 2
-        return grad * (z > theta), (-(theta / ctx.width) * near * grad).sum(0), None
-
-
-class _Count(torch.autograd.Function):
-    """``[z > theta]``; straight-through gradient for theta: ``-1 / width * [|z - theta| < width / 2]``."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, theta: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(z, theta)
-        ctx.width = width
-        return (z > theta).to(z.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
-        z, theta = ctx.saved_tensors
-        near = (z - theta).abs() < ctx.width / 2
-        return None, (near * (-grad / ctx.width)).sum(0), None
+def straight_through(value: Tensor, theta: Tensor, slope: Tensor) -> Tensor:
+    """Return `value`, with `slope` for its derivative with respect to `theta`."""
+    return value + slope.detach() * (theta - theta.detach())
 
 
 class JumpReLUModule(SparsityModule):
@@ -154,12 +129,18 @@ class JumpReLUModule(SparsityModule):
         super().reset()
         nn.init.constant_(self.log_threshold, torch.tensor(self.first).log().item())
 
+    def _near(self, pre: Tensor, theta: Tensor) -> Tensor:
+        """Return the rectangular kernel, 1 / width within half a width of the threshold, and 0 elsewhere."""
+        return ((pre - theta).abs() < self.bandwidth / 2) / self.bandwidth
+
     def select(self, pre: Tensor) -> Tensor:
         """Return the units above their thresholds."""
-        code: Tensor = _Jump.apply(pre, self.log_threshold.exp(), self.bandwidth)  # type: ignore[no-untyped-call]
-        return code
+        theta = self.log_threshold.exp()
+        code = pre.masked_fill(pre <= theta, 0.0)
+        return straight_through(code, theta, -theta * self._near(pre, theta)) if self.training else code
 
     def cost(self, pre: Tensor) -> Tensor:
         """Return ``weight`` times the mean number of units that speak."""
-        spoken: Tensor = _Count.apply(pre, self.log_threshold.exp(), self.bandwidth)  # type: ignore[no-untyped-call]
+        theta = self.log_threshold.exp()
+        spoken = straight_through((pre > theta).to(theta.dtype), theta, -self._near(pre, theta))
         return self.weight * spoken.sum() / len(pre)

@@ -47,15 +47,19 @@ class Corruption(Part):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class InTurn(Combination, Corruption):
-    """Corruptions one after the other; made with ``+``."""
+    """Corruptions one after the other; made with ``+``.
+
+    Where several of them emphasise entries in the loss, an entry weighs the mean of its weights.
+    """
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Apply each corruption to what the one before it left."""
-        emphasis = None
+        weights = []
         for corruption in self.addends:
-            x, also = corruption(x, generator)
-            emphasis = also if emphasis is None else emphasis if also is None else emphasis * also
-        return x, emphasis
+            x, emphasis = corruption(x, generator)
+            if emphasis is not None:
+                weights.append(emphasis)
+        return x, sum(weights[1:], weights[0]) / len(weights) if weights else None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -183,7 +183,9 @@ class KLSparsity(Penalty):
 
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
-        q = step.code.mean(0)
+        import torch
+
+        q = step.code.mean(0, dtype=torch.promote_types(step.code.dtype, torch.float32))
         if self.running:
             before = step.memory.get("mean_activation", q.detach())
             mean = self.running * before + (1 - self.running) * q.detach()
@@ -243,7 +245,7 @@ class Contractive(Penalty):
         if self.probes is not None:
             norm = estimated_norm(step.encode, step.x_in, self.probes, step.generator)
         elif is_dense(step.encoder):
-            norm = dense_norm(step.encoder, step.x_in, step.code)
+            norm = dense_norm(step.encoder, step.x_in, step.pre, step.code)
         else:
             norm = exact_norm(step.encode, step.x_in)
         return self.weight * norm.mean()

@@ -27,19 +27,19 @@ class Training(Part):
 
     Parameters
     ----------
-    epochs : int, default=50
-        Passes over the training data, at most.
+    epochs : int or "auto", default="auto"
+        Passes over the training data, at most. "auto" is as many as make 2000 steps, but at least 20.
     batch_size : int or "auto", default="auto"
         Samples in a step. "auto" is a twentieth of the samples, but at least 16 and at most 256.
-    optimizer : Adam or SGD, default=Adam(1e-3)
-        How a gradient becomes a step.
+    optimizer : Adam or SGD, default=Adam(3e-3, weight_decay=0.3)
+        How a gradient becomes a step. The weight decay keeps networks from learning small data sets by heart.
     validation_fraction : float, default=0.0
         Share of the samples that is held out and measured after each epoch. Not used where ``fit`` is
         given ``X_val``.
     patience : int or None, default=None
         Stop after this many epochs without a new lowest validation loss, and restore the weights of the
         best epoch. Needs validation.
-    schedule : {None, "cosine", "linear", "exponential", "warmup_cosine"}, default=None
+    schedule : {None, "cosine", "linear", "exponential", "warmup_cosine"}, default="cosine"
         How the learning rate falls over the training: not at all, to 0 along a half cosine or a line, by
         a factor of 100, or as "cosine" after rising over the first 5 %.
     clip : float or None, default=None
@@ -65,13 +65,13 @@ class Training(Part):
     Training(20, batch_size=256, optimizer=Adam(0.01))
     """
 
-    epochs: int = 50
+    epochs: int | str = "auto"
     _: dataclasses.KW_ONLY
     batch_size: int | str = "auto"
-    optimizer: Optimizer = Adam()
+    optimizer: Optimizer = Adam(3e-3, weight_decay=0.3)
     validation_fraction: float = 0.0
     patience: int | None = None
-    schedule: str | None = None
+    schedule: str | None = "cosine"
     clip: float | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -79,7 +79,8 @@ class Training(Part):
 
     def validate(self) -> None:
         """Raise `InvalidParameter` if a field is not allowed."""
-        check_number("Training.epochs", self.epochs, low=1, integer=True)
+        if self.epochs != "auto":
+            check_number('Training.epochs (when not "auto")', self.epochs, low=1, integer=True)
         if self.batch_size != "auto":
             check_number('Training.batch_size (when not "auto")', self.batch_size, low=1, integer=True)
         if not isinstance(self.optimizer, Optimizer):
@@ -102,6 +103,12 @@ class Training(Part):
         if self.batch_size == "auto":
             return max(16, min(256, n_samples // 20))
         return int(self.batch_size)
+
+    def n_epochs(self, n_samples: int) -> int:
+        """Return the number of epochs for `n_samples` training samples."""
+        if self.epochs == "auto":
+            return max(20, -(-2000 // -(-n_samples // self.batch_rows(n_samples))))
+        return int(self.epochs)
 
     def learning_rate_share(self, done: float) -> float:
         """Return the share of the learning rate that applies when the share `done` of the training is over."""
