@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -93,7 +94,7 @@ def check_number(
     ------
     InvalidParameter
     """
-    kind = int if integer else (int, float)
+    kind = numbers.Integral if integer else numbers.Real  # NumPy's scalars are both
     good = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
     if good:
         good = (low < value or (value == low and not open_low)) and (value < high or (value == high and not open_high))

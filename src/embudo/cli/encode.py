@@ -24,4 +24,4 @@ def encode(model: Path, data: Path, output: Path, source: DataSource) -> None:
     autoencoder = load(model)
     codes = autoencoder.transform(source.read(data, autoencoder.sample_shape_))
     write_array(output, codes, autoencoder.get_feature_names_out(), "codes")
-    click.echo(f"Codes of {len(codes)} samples, {codes.shape[1]} units each, written to {output}")
+    click.echo(f"Codes of {codes.shape[0]} samples, {codes.shape[1]} units each, written to {output}")

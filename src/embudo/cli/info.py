@@ -37,13 +37,9 @@ def info(file: Path, as_json: bool, source: DataSource) -> None:
 
 def describe_model(path: Path) -> dict[str, Any]:
     """Return what the model file at `path` holds, by name."""
-    import safetensors
+    from embudo.models.persistence import load, read_card
 
-    from embudo.models.persistence import load
-
-    model = load(path)
-    with safetensors.safe_open(path, framework="numpy") as file:
-        card = json.loads(file.metadata()["embudo"])
+    model, card = load(path), read_card(path)
     history = {name: column[-1] for name, column in model.history_.items() if column}
     return {
         "model": type(model).__name__,

@@ -46,7 +46,7 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
     ----------
     path : Path
         Ends in one of `ARRAY_ENDINGS`.
-    array : ndarray of shape (n_samples, ...)
+    array : ndarray or sparse matrix of shape (n_samples, ...)
         Flattened for tables.
     columns : sequence of str
         Names for the columns of a table.
@@ -55,10 +55,17 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
     """
     import numpy as np
     import pandas as pd
+    import scipy.sparse
 
     from embudo.models.persistence import write_atomically
 
     buffer = io.BytesIO()
+    if scipy.sparse.issparse(array):
+        if path.suffix.lower() != ".npz":
+            raise InvalidParameter(f"Sparse codes are written to .npz files; '{path}' is none.")
+        scipy.sparse.save_npz(buffer, array)
+        write_atomically(path, buffer.getvalue())
+        return
     match path.suffix.lower():
         case ".npy":
             np.save(buffer, array)

@@ -37,15 +37,13 @@ class Terminal:
 
     def __init__(self, epochs: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self.bar = Bar(
-            BarColumn(24),
+            BarColumn(12),
             TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             auto_refresh=False,
         )
@@ -149,10 +147,10 @@ class Progress:
 
     def show(self, epoch: Epoch) -> None:
         """Say what an epoch came to."""
-        self.text = f"epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.5g}"
+        self.text = f"epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.4g}"
         if epoch.validation_loss is not None:
-            self.text += f"  validation {epoch.validation_loss:.5g}"
-        self.text += f"  {epoch.samples_per_second:,.0f} samples/s"
+            self.text += f"  validation {epoch.validation_loss:.4g}"
+        self.text += f"  {epoch.samples_per_second:,.0f}/s"
         self.advance(epoch.number)
 
 

@@ -25,7 +25,7 @@ from embudo.errors import FileFormatError, InvalidParameter, check_choice, check
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.composed import cpu_weights
 from embudo.parts.expression import parse
-from embudo.parts.part import Part
+from embudo.parts.part import Part, plain
 from embudo.parts.training import Training
 
 FORMAT_VERSION = 1
@@ -66,7 +66,7 @@ def save(estimator: Autoencoder, path: str | Path) -> None:
     card = {
         "format_version": FORMAT_VERSION,
         "class": type(estimator).__name__,
-        "params": {name: repr(value) for name, value in params.items() if name not in callables},
+        "params": {name: repr(plain(value)) for name, value in params.items() if name not in callables},
         "callables": callables,
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": None if names is None else list(map(str, names)),
@@ -123,23 +123,46 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoenco
     >>> bool((again.transform(X) == ae.transform(X)).all())
     True
     """
+    card = read_card(path)
+    missing = [f"{name}=..." for name in card["callables"] if name not in callables]
+    if missing:
+        raise InvalidParameter(
+            f"'{path}' holds a model fitted with a function of one's own, which a file cannot hold: give it as "
+            f"load(path, {', '.join(missing)})."
+        )
+    place = str(resolve_runtime(Training(device=device)).device)
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        return _restore(card, tensors, place, callables)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise FileFormatError(f"'{path}' is damaged or not a model of this embudo: {reason(error)}.") from None
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """Return what a model file says of itself: class, parts as text, features, history, versions.
+
+    Raises
+    ------
+    FileFormatError
+        As `load` does.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileFormatError(f"No such model file: '{path}'.")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with safetensors.safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get("embudo")
-            if text is None:
-                raise FileFormatError(f"'{path}' is a safetensors file, but not a model that embudo saved.")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, OSError) as error:
         raise FileFormatError(
             f"'{path}' is not a model file, or it is truncated or damaged ({reason(error)})."
         ) from None
+    if text is None:
+        raise FileFormatError(f"'{path}' is a safetensors file, but not a model that embudo saved.")
     try:
-        card = json.loads(text)
+        card: dict[str, Any] = json.loads(text)
         newer, writer = card["format_version"] > FORMAT_VERSION, card["versions"]["embudo"]
-        missing = [f"{name}=..." for name in card["callables"] if name not in callables]
+        list(card["callables"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise FileFormatError(f"'{path}' is damaged: its description cannot be read ({reason(error)}).") from None
     if newer:
@@ -147,16 +170,7 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoenco
             f"'{path}' was written by embudo {writer}, in a format newer than embudo {embudo.__version__} reads: "
             "upgrade embudo."
         )
-    if missing:
-        raise InvalidParameter(
-            f"'{path}' holds a model fitted with a function of one's own, which a file cannot hold: give it as "
-            f"load(path, {', '.join(missing)})."
-        )
-    place = str(resolve_runtime(Training(device=device)).device)
-    try:
-        return _restore(card, tensors, place, callables)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise FileFormatError(f"'{path}' is damaged or not a model of this embudo: {reason(error)}.") from None
+    return card
 
 
 def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, callables: dict[str, Any]) -> Autoencoder:

@@ -18,7 +18,7 @@ class Part:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         self.validate()
 
     def validate(self) -> None:
@@ -58,11 +58,11 @@ class Part:
         return f"{type(self).__name__}({', '.join(words)})"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return NumPy's scalars, which print as calls, as Python's, and lists and arrays as tuples."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
