@@ -149,7 +149,7 @@ def _print_summary(model: Autoencoder, X: Any, X_val: Any, seconds: float) -> No
     measured, where = (learnt, "training") if held_out is None else (held_out, "held-out")
     error = model.reconstruction_error(measured).mean()
     table.add_row(f"reconstruction error, {where} samples", f"{error:.5g}")
-    table.add_row(f"PCA's, {model.n_components_} components", _pca_error(model.n_components_, learnt, measured))
+    table.add_row(f"PCA's, {model.n_components_} components", _pca_error(model, learnt, measured))
     table.add_row("time", f"{seconds:.1f} s")
     Console().print(table)
 
@@ -173,14 +173,18 @@ def _learnt_and_held_out(model: Autoencoder, X: Any, X_val: Any) -> tuple[Any, A
     return rows[learnt], rows[held_out]
 
 
-def _pca_error(n_components: int, learnt: Any, measured: Any) -> str:
-    """Return PCA's reconstruction error of `measured` with a code of the same size, or why there is none."""
+def _pca_error(model: Autoencoder, learnt: Any, measured: Any) -> str:
+    """Return PCA's reconstruction error of `measured`, with the model's scaling and code size, or why there is none."""
     import numpy as np
+    import scipy.sparse
     from sklearn.decomposition import PCA
 
+    if scipy.sparse.issparse(learnt):
+        return "not computed for sparse data"
+    n_components, scaler = model.n_components_, model.scaler_
     learnt, measured = (np.asarray(rows, dtype=np.float32).reshape(len(rows), -1) for rows in (learnt, measured))
     if n_components > min(learnt.shape):
         return f"none of {learnt.shape[0]} samples x {learnt.shape[1]} features"
-    pca = PCA(n_components, random_state=0).fit(learnt)
-    difference = pca.inverse_transform(pca.transform(measured)) - measured
+    pca = PCA(n_components, random_state=0).fit(scaler.apply(learnt))
+    difference = scaler.invert(pca.inverse_transform(pca.transform(scaler.apply(measured)))) - measured
     return f"{np.square(difference, dtype=np.float64).sum(axis=1).mean():.5g}"
