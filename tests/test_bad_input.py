@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.exceptions import NotFittedError
 
-from embudo import L1, L2, MLP, SGD, Autoencoder, Training, load
+from embudo import L1, L2, MLP, SGD, Autoencoder, BatchTopK, KLSparsity, MaskingNoise, TopK, Training, load
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
 RNG = np.random.default_rng(0)
@@ -221,6 +221,44 @@ PARAMETERS = {
     "a size for a part": ({"encoder": 4}, r"encoder must be a part such as MLP\(\), or None; got 4"),
     "another part": ({"training": SGD(0.1)}, r"training must be a part such as Training\(\), or None; got SGD\(0\.1\)"),
     "a weight for a penalty": ({"penalty": 0.1}, r"penalty must be a part such as .*, or None; got 0\.1"),
+    "text for a sparsity": (
+        {"sparsity": "TopK(1)"},
+        r"sparsity must be a part such as TopK\(10\), or None; got 'TopK\(1\)'",
+    ),
+    "a penalty for a corruption": (
+        {"corruption": L1(0.1)},
+        r"corruption must be a part such as MaskingNoise\(0\.3\), or None; got L1\(0\.1\)",
+    ),
+    "a penalty for a loss": ({"loss": L2(0.1)}, r"loss .* must be one of 'squared_error', .*; got L2\(0\.1\)"),
+    "a share for a corruption": ({"corruption": 0.3}, r"corruption must be a part such as MaskingNoise.*; got 0\.3"),
+    "more units to speak than there are": (
+        {"sparsity": TopK(3)},
+        r"^TopK\.k must be at most n_components=2; got 3",
+    ),
+    "more units to encode with than there are": (
+        {"sparsity": TopK(1, k_encode=3)},
+        r"^TopK\.k_encode must be at most n_components=2; got 3",
+    ),
+    "more units to speak in a batch than there are": (
+        {"sparsity": BatchTopK(3)},
+        r"^BatchTopK\.k must be at most n_components=2; got 3",
+    ),
+    "mean activations of codes that are no probabilities": (
+        {"penalty": L1(0.1) + KLSparsity(0.1)},
+        r"^KLSparsity compares .* code_activation='identity' can leave \(0, 1\): set code_activation=\"sigmoid\"",
+    ),
+    "emphasis beside a loss of samples": (
+        {"corruption": MaskingNoise(0.3, emphasis=0.8), "loss": lambda y, x: (y - x).square().sum(1)},
+        r"^Emphasis on corrupted entries needs the loss of each entry; the callable returned shape \(16,\)",
+    ),
+    "a corruption that drops features": (
+        {"corruption": lambda x, generator: x[:, :3]},
+        r"^Autoencoder\.corruption must return a batch of the shape it is given, \(16, 6\); it returned \(16, 3\)",
+    ),
+    "sparse output that is no truth value": (
+        {"sparse_output": "csr"},
+        r"sparse_output must be one of True, False; got",
+    ),
     "a part that is no penalty": ({"penalty": MLP(3)}, r"penalty must be a part such as .*, or None; got MLP"),
 }
 
@@ -310,6 +348,11 @@ FORGED = {
     "unknown part": (of_params(penalty="L9(1)"), r"Unknown part 'L9'"),
     "code for a part": (of_params(encoder="__import__('os').abort()"), r"Cannot read"),
     "broken part": (of_params(encoder="MLP((4,"), r"Cannot read 'MLP\(\(4,'"),
+    "more units to speak than there are": (
+        of_params(sparsity="TopK(5)"),
+        r"TopK\.k must be at most n_components=2; got 5",
+    ),
+    "another rule": (of_params(sparsity="JumpReLU(0.1)"), r"'sparsity\.log_threshold' should be \(2,\) and is absent"),
     "a part in the wrong place": (of_params(encoder="L1(1)"), r"encoder must be a part such as MLP\(\)"),
     "unknown parameter": (of_params(shell="1"), r"unexpected keyword argument 'shell'"),
     "other layers": (of_params(encoder="MLP(5)"), r"The weights do not fit the parts: '.*' should be .* and is"),
@@ -439,6 +482,19 @@ def test_a_model_with_a_loss_of_ones_own_asks_for_it(tmp_path):
     assert load(path, loss=own_loss).loss is own_loss
 
 
+def own_noise(x, generator):
+    return x + 0.1
+
+
+def test_a_model_with_a_corruption_of_ones_own_asks_for_it(tmp_path):
+    path = tmp_path / "m.safetensors"
+    Autoencoder(2, corruption=own_noise, loss=own_loss, training=ONCE, random_state=0).fit(X).save(path)
+    with pytest.raises(InvalidParameter, match=r"give it as load\(path, corruption=\.\.\., loss=\.\.\.\)") as error:
+        load(path)
+    one_sentence(error)
+    assert load(path, corruption=own_noise, loss=own_loss).corruption is own_noise
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
 def test_a_model_for_a_device_that_is_not_there(device, fitted, tmp_path):
     fitted.save(tmp_path / "m.safetensors")
@@ -471,9 +527,10 @@ def test_saving_over_a_folder_leaves_nothing_behind(fitted, tmp_path):
         lambda estimator, path: estimator.inverse_transform(X[:, :2]),
         lambda estimator, path: estimator.reconstruct(X),
         lambda estimator, path: estimator.score(X),
+        lambda estimator, path: estimator.diagnose(X),
         lambda estimator, path: estimator.save(path),
     ],
-    ids=["transform", "inverse_transform", "reconstruct", "score", "save"],
+    ids=["transform", "inverse_transform", "reconstruct", "score", "diagnose", "save"],
 )
 def test_a_model_that_is_not_fitted(use, tmp_path):
     with pytest.raises(NotFittedError, match=r"^This Autoencoder instance is not fitted yet\. Call 'fit'") as error:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from sklearn.datasets import load_digits
 
-from embudo import L1, L2, MLP, SGD, Adam, Autoencoder, Training
+from embudo import (
+    L1,
+    L2,
+    MLP,
+    SGD,
+    Adam,
+    Autoencoder,
+    BatchTopK,
+    Contractive,
+    GaussianNoise,
+    JumpReLU,
+    KLSparsity,
+    MaskingNoise,
+    SaltAndPepper,
+    TopK,
+    Training,
+)
 
 QUICK = Training(3, batch_size=32)
+SIGMOIDS = {"code_activation": "sigmoid", "output_activation": "sigmoid", "loss": "cross_entropy"}
+
+
+def own_noise(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Multiply, in place, what is given by noise around 1."""
+    return x.mul_(torch.empty_like(x).uniform_(0.5, 1.5, generator=generator))
+
 
 COMPOSITIONS = {
     "bare": Autoencoder(random_state=0),
@@ -40,6 +64,60 @@ COMPOSITIONS = {
     ),
     "float64": Autoencoder(
         3, encoder=MLP(8), training=Training(3, optimizer=Adam(1e-2), precision="float64"), random_state=0
+    ),
+    "denoising": Autoencoder(
+        20,
+        encoder=MLP(30),
+        corruption=GaussianNoise(0.1) + MaskingNoise(0.25, emphasis=0.7) + SaltAndPepper(0.1, emphasis=0.6),
+        training=QUICK,
+        random_state=0,
+    ),
+    "own_corruption": Autoencoder(8, corruption=own_noise, training=QUICK, random_state=0),
+    "k_sparse": Autoencoder(
+        80,
+        tied=True,
+        sparsity=TopK(10, k_encode=20, anneal=0.5, revive=1 / 32),
+        sparse_output=True,
+        training=QUICK,
+        random_state=0,
+    ),
+    "batch_k_sparse": Autoencoder(
+        80, code_activation="relu", sparsity=BatchTopK(10, by="value"), training=QUICK, random_state=0
+    ),
+    "jump_relu": Autoencoder(
+        80, encoder=MLP(30), sparsity=JumpReLU(0.02), penalty=L2(0.01), training=QUICK, random_state=0
+    ),
+    "sparse": Autoencoder(
+        80, penalty=KLSparsity(0.1, weight=0.1, running=0.9), **SIGMOIDS, training=QUICK, random_state=0
+    ),
+    "contractive": Autoencoder(30, tied=True, penalty=Contractive(0.1), **SIGMOIDS, training=QUICK, random_state=0),
+    "contractive_deep": Autoencoder(
+        8,
+        encoder=MLP(20, activation="gelu"),
+        sparsity=JumpReLU(),
+        penalty=Contractive(0.01),
+        training=QUICK,
+        random_state=0,
+    ),
+    "contractive_probes": Autoencoder(
+        20,
+        encoder=MLP(20, activation="tanh"),
+        tied=True,
+        sparsity=TopK(5, by="value"),
+        penalty=Contractive(0.01, probes=2),
+        training=QUICK,
+        random_state=0,
+    ),
+    "everything": Autoencoder(
+        30,
+        encoder=MLP(20, activation="softplus"),
+        tied=True,
+        corruption=GaussianNoise(0.1) + MaskingNoise(0.1, emphasis=0.8),
+        sparsity=TopK(10, anneal=0.3),
+        penalty=KLSparsity(0.2, weight=0.01) + L1(1e-3) + L2(1e-3) + Contractive(0.01, probes=1),
+        **SIGMOIDS,
+        training=Training(4, batch_size=16, validation_fraction=0.2, patience=2, schedule="cosine", clip=1.0),
+        random_state=0,
     ),
 }
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.persistence import load
-    from embudo.models.presets import undercomplete_autoencoder
+    from embudo.models.presets import (
+        contractive_autoencoder,
+        denoising_autoencoder,
+        k_sparse_autoencoder,
+        sparse_autoencoder,
+        undercomplete_autoencoder,
+    )
     from embudo.parts.architectures import MLP
     from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
     from embudo.parts.optimizers import SGD, Adam
@@ -22,6 +28,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "models.autoencoder",
     "load": "models.persistence",
+    "contractive_autoencoder": "models.presets",
+    "denoising_autoencoder": "models.presets",
+    "k_sparse_autoencoder": "models.presets",
+    "sparse_autoencoder": "models.presets",
     "undercomplete_autoencoder": "models.presets",
     "GaussianNoise": "parts.corruptions",
     "MaskingNoise": "parts.corruptions",
@@ -55,7 +65,11 @@ __all__ = [
     "SaltAndPepper",
     "TopK",
     "Training",
+    "contractive_autoencoder",
+    "denoising_autoencoder",
+    "k_sparse_autoencoder",
     "load",
+    "sparse_autoencoder",
     "undercomplete_autoencoder",
 ]
 

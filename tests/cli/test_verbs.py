@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from embudo import load
+from embudo.data.batches import split
 
 SOURCES = {"digits.csv": (), "digits.parquet": (), "digits.npy": (), "digits.npz": ("--key", "train")}
 
@@ -112,7 +113,7 @@ def test_summary_measures_what_the_model_has_not_seen(embudo, files, tmp_path):
     out = embudo("train", files / "digits.npy", "-o", tmp_path / "m.safetensors", *args).out
     ae = load(tmp_path / "m.safetensors")
     X = np.load(files / "digits.npy")
-    held_out = np.random.default_rng(ae._seed).permutation(200)[:50]
+    _, held_out = split(200, 0.25, ae.seed_)
     assert f"{ae.reconstruction_error(X[held_out]).mean():.5g}" in out
     assert f"{min(ae.history_['validation_loss']):.5g}" in out
 

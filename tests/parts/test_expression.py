@@ -1,16 +1,34 @@
 """Parts as text."""
 
 import builtins
+import functools
+import operator
 import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embudo import L1, L2, MLP, SGD, Adam, Training
+from embudo import (
+    L1,
+    L2,
+    MLP,
+    SGD,
+    Adam,
+    BatchTopK,
+    Contractive,
+    GaussianNoise,
+    JumpReLU,
+    KLSparsity,
+    MaskingNoise,
+    SaltAndPepper,
+    TopK,
+    Training,
+)
 from embudo.errors import InvalidParameter
 from embudo.nn.activations import ACTIVATIONS
 from embudo.parts.expression import LONGEST_TEXT, PARTS, parse
+from embudo.parts.sparsities import BY
 from embudo.parts.training import PRECISIONS, SCHEDULES
 
 SIZES = st.integers(1, 10**6)
@@ -18,8 +36,31 @@ POSITIVE = st.floats(0, 1e300, exclude_min=True, allow_nan=False)
 WEIGHTS = st.floats(0, 1e300, allow_nan=False)
 SHARES = st.floats(0, 1, exclude_max=True, allow_nan=False)
 MLPS = st.builds(MLP, st.lists(SIZES, max_size=5).map(tuple), activation=st.sampled_from(list(ACTIVATIONS)))
-PENALTIES = st.one_of(
-    st.builds(L1, WEIGHTS), st.builds(L2, WEIGHTS), st.builds(lambda a, b: L1(a) + L2(b), WEIGHTS, WEIGHTS)
+INSIDE = st.floats(0, 1, exclude_min=True, exclude_max=True, allow_nan=False)
+CLOSED = st.floats(0, 1, allow_nan=False)
+
+
+def sums(*strategies):
+    """Return a strategy of one part, or of several joined by +."""
+    several = st.lists(st.sampled_from(strategies), min_size=1, unique_by=id).flatmap(lambda chosen: st.tuples(*chosen))
+    return several.map(lambda parts: functools.reduce(operator.add, parts))
+
+
+PENALTIES = sums(
+    st.builds(L1, WEIGHTS),
+    st.builds(L2, WEIGHTS),
+    st.builds(KLSparsity, INSIDE, weight=WEIGHTS, running=SHARES),
+    st.builds(Contractive, WEIGHTS, probes=st.none() | SIZES),
+)
+CORRUPTIONS = sums(
+    st.builds(GaussianNoise, WEIGHTS),
+    st.builds(MaskingNoise, SHARES, emphasis=CLOSED),
+    st.builds(SaltAndPepper, SHARES, low=st.floats(-9, -1), high=st.floats(1, 9), emphasis=CLOSED),
+)
+SPARSITIES = st.one_of(
+    st.builds(TopK, SIZES, by=st.sampled_from(BY), k_encode=st.none() | SIZES, anneal=CLOSED, revive=WEIGHTS),
+    st.builds(BatchTopK, SIZES, by=st.sampled_from(BY), revive=WEIGHTS),
+    st.builds(JumpReLU, WEIGHTS, threshold=POSITIVE, bandwidth=POSITIVE),
 )
 ADAMS = st.builds(Adam, POSITIVE, weight_decay=WEIGHTS, betas=st.tuples(SHARES, SHARES), eps=POSITIVE)
 SGDS = st.builds(
@@ -41,7 +82,7 @@ TRAININGS = st.builds(
 
 
 @settings(max_examples=250, deadline=None)
-@given(part=st.one_of(MLPS, PENALTIES, ADAMS, SGDS, TRAININGS))
+@given(part=st.one_of(MLPS, PENALTIES, CORRUPTIONS, SPARSITIES, ADAMS, SGDS, TRAININGS))
 def test_what_a_part_prints_builds_it_again(part):
     again = parse(repr(part))
     assert again == part
@@ -50,7 +91,9 @@ def test_what_a_part_prints_builds_it_again(part):
 
 
 def test_every_part_is_covered_by_the_round_trip():
-    assert set(PARTS.values()) == {MLP, L1, L2, Adam, SGD, Training}
+    drawn = {MLP, Training, Adam, SGD, L1, L2, KLSparsity, Contractive}
+    drawn |= {GaussianNoise, MaskingNoise, SaltAndPepper, TopK, BatchTopK, JumpReLU}
+    assert set(PARTS.values()) == drawn
 
 
 @pytest.mark.parametrize(
@@ -63,7 +106,7 @@ def test_every_part_is_covered_by_the_round_trip():
         ("MLP(64)", MLP((64,))),
         ("MLP([512, 256], activation='tanh')", MLP((512, 256), activation="tanh")),
         ("Training(5, optimizer=SGD(1, momentum=0.5))", Training(5, optimizer=SGD(1, momentum=0.5))),
-        ("Training(optimizer=Adam)", Training()),
+        ("Training(optimizer=Adam)", Training(optimizer=Adam())),
         ("None", None),
         ("True", True),
         ("-3", -3),
@@ -81,7 +124,10 @@ def test_parts_and_literals_are_read(text, value):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("L3(1)", r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, L1, L2, Training, Adam, SGD\."),
+        (
+            "L3(1)",
+            r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, Training, Adam, SGD, GaussianNoise, .*, Contractive\.",
+        ),
         ("Trainin(5)", r"Unknown part 'Trainin'.*\(did you mean 'Training'\?\); known are MLP, "),
         ("Adm", r"Unknown name 'Adm' .*\(did you mean 'Adam'\?\)"),
         ("MLP(8, activaton='relu')", r"MLP has no parameter 'activaton' \(did you mean 'activation'\?\)"),
@@ -92,7 +138,11 @@ def test_parts_and_literals_are_read(text, value):
         ("L1()", r"L1 needs 'weight', as in 'L1\(weight=\.\.\.\)'"),
         ("L1", r"L1 needs 'weight'"),
         ("L1(-1)", r"L1\.weight must be a number at least 0; got -1"),
-        ("L1(1) + L1(2)", r"A sum of penalties holds L1 twice"),
+        ("L1(1) + L1(2)", r"^L1\(1\) \+ L1\(2\) holds L1 twice: give it once\.$"),
+        ("L1(1) + MaskingNoise(0.1)", r"Cannot add L1\(1\) and MaskingNoise\(0\.1\)"),
+        ("TopK(3) + TopK(4)", r"Cannot add TopK\(3\) and TopK\(4\)"),
+        ("MaskingNoise(0.1) + 2", r"Cannot add"),
+        ("Contractive(0.1, 3)", r"Contractive takes one argument by position, 'weight'"),
         ("L1(1) + 2", r"Cannot add L1\(1\) and 2"),
         ("L1(1) - L2(1)", r"Cannot read 'L1\(1\) - L2\(1\)'"),
         ("2 * L1(1)", r"only parts, numbers, strings and tuples"),

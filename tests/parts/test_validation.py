@@ -13,12 +13,12 @@ NAN, INF = math.nan, math.inf
 
 TABLE = [
     *[
-        (lambda v=v: Training(v), rf"^Training\.epochs must be an integer at least 1; got {v!r}\.$")
+        (lambda v=v: Training(v), rf'^Training\.epochs \(when not "auto"\) must be an integer at least 1; got {v!r}\.$')
         for v in (0, -1, 2.5)
     ],
-    (lambda: Training("5"), r"^Training\.epochs must be an integer at least 1; got '5'\.$"),
-    (lambda: Training(True), r"^Training\.epochs must be an integer at least 1; got True\.$"),
-    (lambda: Training(None), r"^Training\.epochs must be .*; got None\.$"),
+    (lambda: Training("5"), r"""^Training\.epochs \(when not "auto"\) must be an integer at least 1; got '5'\.$"""),
+    (lambda: Training(True), r'^Training\.epochs \(when not "auto"\) must be an integer at least 1; got True\.$'),
+    (lambda: Training(None), r'^Training\.epochs \(when not "auto"\) must be .*; got None\.$'),
     (
         lambda: Training(batch_size=0),
         r'^Training\.batch_size \(when not "auto"\) must be an integer at least 1; got 0\.$',

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 from embudo.cli.options import DataSource, data_options
+from embudo.cli.output import json_text
 
 SHOWN = 8  #: column names that are written out
 
@@ -22,7 +21,7 @@ def info(file: Path, as_json: bool, source: DataSource) -> None:
     """Tell what a model file or a data set holds."""
     facts = describe_model(file) if file.suffix.lower() == ".safetensors" else describe_data(source.read(file))
     if as_json:
-        click.echo(json.dumps(_finite(facts), indent=2))
+        click.echo(json_text(facts))
         return
     from rich.console import Console
     from rich.table import Table
@@ -102,10 +101,3 @@ def _text(value: Any) -> str:
             shown = ", ".join(map(str, value[:SHOWN])) + (", ..." if len(value) > SHOWN else "")
             return f"{len(value)} ({shown})" if value else "none"
     return "none"
-
-
-def _finite(value: Any) -> Any:
-    """Return `value` with numbers that JSON has no form for as null."""
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,7 +15,7 @@ import click
 import embudo
 from embudo.errors import EmbudoError, InvalidParameter, did_you_mean, reason
 
-VERBS = ("demo", "train", "encode", "decode", "reconstruct", "info")
+VERBS = ("demo", "train", "encode", "decode", "reconstruct", "info", "diagnose")
 
 
 class Verbs(click.Group):

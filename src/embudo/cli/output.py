@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,18 @@ if TYPE_CHECKING:
     from embudo.models.autoencoder import Autoencoder
 
 ARRAY_ENDINGS = (".npy", ".npz", ".csv", ".parquet")
+
+
+def json_text(facts: dict[str, Any]) -> str:
+    """Return `facts` as JSON, with null for numbers that JSON has no form for."""
+    return json.dumps(_finite(facts), indent=2)
+
+
+def _finite(value: Any) -> Any:
+    """Return `value` with numbers that JSON has no form for as null."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check_output(path: Path, endings: Sequence[str]) -> None:

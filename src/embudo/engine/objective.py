@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from embudo.errors import InvalidParameter
-from embudo.nn.layers import Dense
 from embudo.nn.network import Network
 from embudo.nn.sparsity import keep_largest
 from embudo.parts.corruptions import Corruption
-from embudo.parts.losses import LossFunction, cross_entropy, squared_error
+from embudo.parts.losses import LossFunction, cross_entropy
 from embudo.parts.penalties import Penalty, Step
 
 CorruptionFunction = Callable[[Tensor, torch.Generator], Tensor]
@@ -33,7 +31,7 @@ class Objective(nn.Module):
     penalty : Penalty, optional
         What else costs.
     revive : tuple of int and float, optional
-        How many dead units explain the residual, and what its distance weighs.
+        How many dead units reconstruct a sample by themselves, and what the loss of that weighs.
     seed : int, default=0
         Decides what is drawn.
     """
@@ -70,7 +68,7 @@ class Objective(nn.Module):
             if cost is not None:
                 terms["sparsity"] = cost
             if self.revive is not None:
-                terms["revival"] = self._revival(pre, target - y, *self.revive)
+                terms["revival"] = self._revival(pre, target, *self.revive)
         if self.penalties:
             step = Step(
                 x=target,
@@ -111,11 +109,10 @@ class Objective(nn.Module):
         logits: Tensor = self.logits(code)
         return logits, logits.sigmoid()
 
-    def _revival(self, pre: Tensor, residual: Tensor, k: int, weight: float) -> Tensor:
-        """Return the weighted squared distance of the residual from its reconstruction by dead units."""
+    def _revival(self, pre: Tensor, target: Tensor, k: int, weight: float) -> Tensor:
+        """Return the weighted loss of what the k largest dead units reconstruct by themselves."""
         dead = self.network.sparsity.dead if self.network.sparsity is not None else None
         if dead is None:
-            return residual.new_zeros(())
-        silent = keep_largest(pre * dead, min(k, int(dead.sum())), by_magnitude=True)
-        explained = silent @ cast("Dense", self.network.decoder[0]).weight.t()
-        return weight * squared_error(explained, residual.detach())
+            return target.new_zeros(())
+        code = keep_largest(pre * dead, min(k, int(dead.sum())), by_magnitude=True)
+        return weight * self.loss(self._decoded(code)[0], target, None)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from embudo.data.arrays import Matrix, as_array, check_finite
 from embudo.data.batches import Batches, Rows, block_rows, dense_block, make_rows, split
 from embudo.data.scaling import Scaler, fit_scaler
+from embudo.data.sparse import stack_rows
 from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
@@ -30,11 +31,11 @@ from embudo.models.initialisation import INITS, check_pca, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
 from embudo.parts.architectures import MLP
-from embudo.parts.corruptions import Corruption
+from embudo.parts.corruptions import Corruption, MaskingNoise
 from embudo.parts.losses import resolve_loss
 from embudo.parts.part import Part
-from embudo.parts.penalties import Penalty
-from embudo.parts.sparsities import Sparsity
+from embudo.parts.penalties import L1, Penalty
+from embudo.parts.sparsities import Sparsity, TopK
 from embudo.parts.training import Training
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     """
 
     _default_parts = MappingProxyType({"encoder": MLP(), "training": Training()})
+    _example_parts = MappingProxyType(
+        {"decoder": MLP(), "corruption": MaskingNoise(0.3), "sparsity": TopK(10), "penalty": L1(1e-3)}
+    )
 
     def __init__(
         self,
@@ -194,7 +198,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         pair = self._pair(X, X_clean, reset=True)
         held_out = None
         if X_val is not None:
-            held_out = self._pair(*(X_val if isinstance(X_val, tuple) else (X_val, None)), reset=False)
+            is_pair = isinstance(X_val, tuple) and len(X_val) == 2
+            held_out = self._pair(*(X_val if is_pair else (X_val, None)), reset=False)
         seed, training = self._prepare(pair[0]), self.training_
         if held_out is None and training.validation_fraction > 0:
             learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
@@ -282,15 +287,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
                 f"tied=True needs a decoder that mirrors the encoder; got encoder={self.encoder_!r} and "
                 f"decoder={self.decoder_!r}: leave decoder=None."
             )
-        if (
-            self.sparsity is not None
-            and self.sparsity.revival
-            and (self.decoder_.hidden or self.output_activation != "identity")
-        ):
-            raise InvalidParameter(
-                "Reviving dead units needs a decoder of one linear layer, since they explain what the others left: set "
-                'decoder=MLP() and output_activation="identity", or revive=0.'
-            )
         if self.init == "pca":
             check_pca(self.encoder_, self.decoder_, (self.code_activation, self.output_activation))
 
@@ -355,8 +351,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
         if self.sparse_output:
-            blocks = [scipy.sparse.csr_matrix(block) for _, block in self._outputs("encode", rows)]
-            return scipy.sparse.vstack(blocks, format="csr")
+            return stack_rows((block for _, block in self._outputs("encode", rows)), self.n_components_)
         codes = np.empty((rows.shape[0], self.n_components_), _result_dtype(rows))
         for where, block in self._outputs("encode", rows):
             codes[where] = block
@@ -433,6 +428,32 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the mean reconstruction error: greater is better."""
         return float(self.score_samples(X).mean())
+
+    def diagnose(self, X: Any) -> dict[str, Any]:
+        """Measure what the model makes of X, a block at a time, with PCA's figures for a code of the same size.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        dict
+            ``reconstruction_error``, in the squared units of the data; all that follows is between scaled values.
+            ``fvu`` and ``explained_variance``: of the variance of X, what is left and what is explained.
+            ``pca_reconstruction_error`` and ``pca_fvu``: those of PCA fitted on X; None where it has no such
+            code, and beyond 5000 features.
+            ``l0``, ``dead_units``, ``mean_activation``, ``density``: units that speak a sample, units that never do,
+            mean of the code, and least, median and greatest share of the samples on which a unit speaks.
+            ``saturation``: share of activations under 0.05 or over 0.95, None for codes that can leave (0, 1).
+            ``jacobian_norm``: mean Frobenius norm of the encoder's Jacobian; of deep encoders on up to 256 samples.
+            ``noise``: for each of several corruptions of X, the ``fvu`` that is left of the clean X, and by how much
+            reconstruction and code change, as a share of how far they lie from their means.
+        """
+        from embudo.models.diagnosis import diagnose
+
+        check_is_fitted(self)
+        return diagnose(self, self._validated(X, reset=False))
 
     def save(self, path: str | Path) -> None:
         """Write the model to one safetensors file, that `embudo.load` reads.

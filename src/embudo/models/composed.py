@@ -26,6 +26,8 @@ class Composed(BaseEstimator):
 
     #: what stands for a parameter that is None
     _default_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
+    #: what a parameter that is None might be
+    _example_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     sample_shape_: tuple[int, ...] | None
     _step: AutogradStep | None = None  #: kept between calls of partial_fit
 
@@ -56,7 +58,7 @@ class Composed(BaseEstimator):
         if value is None:
             return self._default_parts.get(name)
         if not isinstance(value, kind):
-            example = self._default_parts.get(name, kind.__name__)
+            example = {**self._default_parts, **self._example_parts}.get(name, kind.__name__)
             raise InvalidParameter(
                 f"{type(self).__name__}.{name} must be a part such as {example!r}, or None; got {value!r}."
             )

@@ -6,6 +6,12 @@ from typing import Any
 
 from embudo.models.autoencoder import Autoencoder
 from embudo.parts.architectures import MLP
+from embudo.parts.corruptions import MaskingNoise
+from embudo.parts.penalties import Contractive, KLSparsity
+from embudo.parts.sparsities import TopK
+
+#: logistic layers, and inputs as probabilities: what the papers trained on MNIST
+_LOGISTIC: dict[str, Any] = {"code_activation": "sigmoid", "output_activation": "sigmoid", "loss": "cross_entropy"}
 
 
 def undercomplete_autoencoder(n_components: int, **params: Any) -> Autoencoder:
@@ -29,3 +35,135 @@ def undercomplete_autoencoder(n_components: int, **params: Any) -> Autoencoder:
     Autoencoder(encoder=MLP((512, 128)), n_components=8)
     """
     return Autoencoder(n_components, **{"encoder": MLP((512, 128)), **params})
+
+
+def denoising_autoencoder(n_components: int, *, fraction: float = 0.25, **params: Any) -> Autoencoder:
+    """Return an autoencoder that learns to undo the masking of entries, after Vincent et al. [1]_.
+
+    Logistic units, tied weights, cross-entropy.
+
+    Parameters
+    ----------
+    n_components : int
+        Size of the code; it may exceed that of the input.
+    fraction : float, default=0.25
+        Share of the entries that are masked.
+    **params
+        Any other parameter of `Autoencoder`; ``corruption`` replaces the masking.
+
+    Returns
+    -------
+    Autoencoder
+
+    References
+    ----------
+    .. [1] Vincent, Larochelle, Bengio and Manzagol (2008). Extracting and composing robust features with denoising
+       autoencoders. ICML.
+
+    Examples
+    --------
+    >>> from embudo import GaussianNoise, denoising_autoencoder
+    >>> denoising_autoencoder(1000).corruption
+    MaskingNoise()
+    >>> denoising_autoencoder(1000, corruption=GaussianNoise(0.1)).corruption
+    GaussianNoise(0.1)
+    """
+    return Autoencoder(n_components, **{**_LOGISTIC, "tied": True, "corruption": MaskingNoise(fraction), **params})
+
+
+def sparse_autoencoder(n_components: int, *, rho: float = 0.05, weight: float = 6.0, **params: Any) -> Autoencoder:
+    """Return an autoencoder whose units speak rarely, after Ng [1]_.
+
+    Logistic units, squared error, and the divergence of mean activations from `rho`.
+
+    Parameters
+    ----------
+    n_components : int
+        Size of the code; it may exceed that of the input.
+    rho : float, default=0.05
+        Mean activation that costs nothing.
+    weight : float, default=6.0
+        Cost of the divergence. The notes' 3 is beside half the squared error.
+    **params
+        Any other parameter of `Autoencoder`.
+
+    Returns
+    -------
+    Autoencoder
+
+    References
+    ----------
+    .. [1] Ng (2011). Sparse autoencoder. CS294A lecture notes, Stanford.
+
+    Examples
+    --------
+    >>> from embudo import sparse_autoencoder
+    >>> sparse_autoencoder(200).penalty
+    KLSparsity(weight=6.0)
+    """
+    penalty = KLSparsity(rho, weight=weight)
+    return Autoencoder(n_components, **{**_LOGISTIC, "loss": "squared_error", "penalty": penalty, **params})
+
+
+def k_sparse_autoencoder(n_components: int, *, k: int = 25, **params: Any) -> Autoencoder:
+    """Return an autoencoder of which `k` units speak for each sample, after Makhzani and Frey [1]_.
+
+    Linear units, tied weights, squared error; the number of units falls to `k` over the first half of the training.
+
+    Parameters
+    ----------
+    n_components : int
+        Size of the code, usually greater than that of the input.
+    k : int, default=25
+        Units that speak.
+    **params
+        Any other parameter of `Autoencoder`; with ``sparsity=TopK(k, k_encode=3 * k)`` more speak after training,
+        which the paper found better for classification.
+
+    Returns
+    -------
+    Autoencoder
+
+    References
+    ----------
+    .. [1] Makhzani and Frey (2013). k-Sparse autoencoders. arXiv:1312.5663.
+
+    Examples
+    --------
+    >>> from embudo import k_sparse_autoencoder
+    >>> k_sparse_autoencoder(1000, k=40).sparsity
+    TopK(40, anneal=0.5)
+    """
+    return Autoencoder(n_components, **{"tied": True, "sparsity": TopK(k, anneal=0.5), **params})
+
+
+def contractive_autoencoder(n_components: int, *, weight: float = 0.1, **params: Any) -> Autoencoder:
+    """Return an autoencoder whose code changes little where its input changes little, after Rifai et al. [1]_.
+
+    Logistic units, tied weights, cross-entropy.
+
+    Parameters
+    ----------
+    n_components : int
+        Size of the code; it may exceed that of the input.
+    weight : float, default=0.1
+        Cost of the squared Frobenius norm of the encoder's Jacobian.
+    **params
+        Any other parameter of `Autoencoder`.
+
+    Returns
+    -------
+    Autoencoder
+
+    References
+    ----------
+    .. [1] Rifai, Vincent, Muller, Glorot and Bengio (2011). Contractive auto-encoders: explicit invariance during
+       feature extraction. ICML.
+
+    Examples
+    --------
+    >>> from embudo import contractive_autoencoder
+    >>> contractive_autoencoder(1000, weight=0.5).penalty
+    Contractive(0.5)
+    """
+    return Autoencoder(n_components, **{**_LOGISTIC, "tied": True, "penalty": Contractive(weight), **params})

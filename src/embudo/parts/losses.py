@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from embudo.errors import InvalidParameter, check_choice
+from embudo.parts.part import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,7 @@ def resolve_loss(loss: str | Callable[[Tensor, Tensor], Tensor], output_activati
     InvalidParameter
         If the name is unknown, or the loss does not suit the output activation.
     """
-    if callable(loss):
+    if callable(loss) and not isinstance(loss, Part):
         own = loss
 
         def mean_of_own(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

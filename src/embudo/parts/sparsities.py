@@ -30,7 +30,7 @@ class Sparsity(Part):
 
     @property
     def revival(self) -> tuple[int, float] | None:
-        """How many dead units explain the residual and what that weighs, or None."""
+        """How many dead units reconstruct by themselves and what that weighs, or None."""
         return None
 
 
@@ -50,9 +50,9 @@ class TopK(Sparsity):
     anneal : float, default=0.0
         Share of the training over which the number of units falls from all to `k`, along a line.
     revive : float, default=0.0
-        Weight of an auxiliary loss by which dead units learn to explain what the others left: the squared distance of
-        the residual from its reconstruction by the `k` largest units that have not spoken for 200 steps [2]_. Needs a
-        decoder of one linear layer. The paper's weight is 1/32.
+        Weight of an auxiliary loss by which dead units, those that have not spoken for 200 steps, come back: that of
+        what the `k` largest of them reconstruct by themselves. 1/32 is enough for long trainings, up to 1 for short
+        ones. In [2]_ they reconstruct what the others left; but units that learn so little stay too small to be chosen.
 
     References
     ----------
@@ -84,7 +84,7 @@ class TopK(Sparsity):
 
     @property
     def revival(self) -> tuple[int, float] | None:
-        """How many dead units explain the residual and what that weighs, or None."""
+        """How many dead units reconstruct by themselves and what that weighs, or None."""
         return (self.k, self.revive) if self.revive else None
 
     def build(self, n_components: int) -> SparsityModule:
@@ -131,7 +131,7 @@ class BatchTopK(Sparsity):
 
     @property
     def revival(self) -> tuple[int, float] | None:
-        """How many dead units explain the residual and what that weighs, or None."""
+        """How many dead units reconstruct by themselves and what that weighs, or None."""
         return (self.k, self.revive) if self.revive else None
 
     def build(self, n_components: int) -> SparsityModule:
