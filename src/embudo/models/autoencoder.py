@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +16,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import Batches, Rows, block_rows, dense_block, make_rows, split
-from embudo.data.scaling import Scaler, fit_scaler
+from embudo.data.batches import Batches, Rows, make_rows, split
+from embudo.data.scaling import fit_scaler
 from embudo.data.sparse import stack_rows
 from embudo.engine.fitting import run
 from embudo.engine.history import History
@@ -27,6 +26,7 @@ from embudo.engine.objective import CorruptionFunction, Objective
 from embudo.engine.runtime import Runtime, check_memory, resolve_runtime
 from embudo.errors import InvalidData, InvalidParameter, check_choice, check_number
 from embudo.models.composed import Composed
+from embudo.models.inference import outputs, result_dtype
 from embudo.models.initialisation import INITS, check_pca, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
@@ -352,7 +352,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         rows = self._validated(X, reset=False)
         if self.sparse_output:
             return stack_rows((block for _, block in self._outputs("encode", rows)), self.n_components_)
-        codes = np.empty((rows.shape[0], self.n_components_), _result_dtype(rows))
+        codes = np.empty((rows.shape[0], self.n_components_), result_dtype(rows))
         for where, block in self._outputs("encode", rows):
             codes[where] = block
         return codes
@@ -377,7 +377,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
                 f"Codes must have shape (n_samples, {self.n_components_}), as from transform; got {codes.shape}."
             )
         check_finite(codes, subject="The codes hold")
-        result = np.empty((codes.shape[0], self.n_features_in_), _result_dtype(codes))
+        result = np.empty((codes.shape[0], self.n_features_in_), result_dtype(codes))
         for where, block in self._outputs("decode", codes):
             result[where] = block
         return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
@@ -396,7 +396,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
-        result = np.empty(rows.shape, _result_dtype(rows))
+        result = np.empty(rows.shape, result_dtype(rows))
         for where, block in self._outputs("forward", rows):
             result[where] = block
         return result.reshape(np.shape(X)) if np.ndim(X) > 2 else result
@@ -468,24 +468,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         save(self, path)
 
     def _outputs(self, call: str, X: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield slices of the samples, and what the network's `call` makes of each, in the units of the data.
-
-        float64 samples pass through the network in float64, whatever type it was trained in: so a sample's result
-        does not depend on which others stand beside it.
-        """
-        dtype, network = _result_dtype(X), self.module_
-        weight = next(network.parameters())
-        if dtype == np.float64 and weight.dtype != torch.float64 and weight.device.type != "mps":
-            network = copy.deepcopy(network).double()
-            weight = next(network.parameters())
-        runtime = Runtime(weight.device, weight.dtype, self._runtime().bfloat16 and weight.dtype == torch.float32)
-        scaler_in = Scaler(None) if call == "decode" else self.scaler_
-        scaler_out = Scaler(None) if call == "encode" else self.scaler_
-        for where in _slices(X.shape[0], max(self.n_components_, self.n_features_in_)):
-            x = dense_block(X[where], scaler_in, runtime.dtype).to(runtime.device)
-            with torch.inference_mode(), runtime.autocast():
-                y = getattr(network, call)(x).to(runtime.dtype).cpu().numpy()
-            yield where, scaler_out.invert(y.astype(dtype, copy=False))
+        width = max(self.n_components_, self.n_features_in_)
+        bfloat16 = self.training_.precision == "bfloat16"
+        return outputs(self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
 
     # ------------------------------------------------------------------ scikit-learn's protocol
 
@@ -494,16 +479,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _result_dtype(rows: Any) -> type[np.floating[Any]]:
-    return np.result_type(rows.dtype, np.float32).type  # float32 where it holds the numbers exactly
-
-
-def _slices(n_samples: int, n_features: int) -> Iterator[slice]:
-    size = block_rows(n_features)
-    for start in range(0, n_samples, size):
-        yield slice(start, min(start + size, n_samples))
 
 
 def _at(indices: np.ndarray, pair: tuple[Matrix, Matrix]) -> tuple[Matrix, Matrix]:
