@@ -13,7 +13,7 @@ from common import Report, load_mnist, parse_arguments
 
 from embudo.data.readers import read
 
-__all__ = ["N_VALIDATION", "Report", "Split", "load", "parse_arguments"]
+__all__ = ["N_VALIDATION", "Labelled", "Report", "Split", "load", "parse_arguments"]
 
 N_VALIDATION = 10_000  #: the last training rows, on which everything is chosen
 

@@ -1,0 +1,206 @@
+"""Draws the tables of README.md here from ../results/papers_*.json, between the lines that mark their places."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/, for tables.py
+
+from tables import Content, facts, groups, span, table
+
+HERE = Path(__file__).parent
+
+
+def k_sparse(content: Content) -> str:
+    tests = [row for row in content["results"] if row["stage"] == "test"]
+    tests.sort(key=lambda row: -row["test_error"])
+    head = ("features", "paper (%)", "test error (%)", "units that speak", "epochs", "minutes", "parts")
+    rows = []
+    for row in tests:
+        printed = content["printed"].get(row["variant"])
+        k = row["k_encode"][0]
+        rows.append(
+            (
+                row["variant"],
+                f"{printed:.2f}" if printed else "",
+                f"{row['test_error']:.2f}",
+                str(k) if k else "",
+                str(row["epochs"]) if row["parts"] else "",
+                f"{row['minutes']:.1f}",
+                f"`{row['parts']}`" if row["parts"] else "",
+            )
+        )
+    return table(head, rows)
+
+
+def k_sparse_selection(content: Content) -> str:
+    head = ("features", "parts", "epochs", "units that speak: best validation error (%)")
+    rows = []
+    for row in content["results"]:
+        if row["stage"] == "selection":
+            errors = (
+                f"{k}: {min(errors):.2f}" if k else f"{min(errors):.2f}"
+                for k, errors in zip(row["k_encode"], row["errors"], strict=True)
+            )
+            rows.append((row["variant"], f"`{row['parts']}`", str(row["epochs"]), ", ".join(errors)))
+    return table(head, rows)
+
+
+def contraction(content: Content) -> str:
+    printed = content["printed"]
+    head = (
+        "variant",
+        "strength",
+        "mean of norm",
+        "mean of norm²",
+        "norm² / (784 · 1000)",
+        "printed",
+        "saturation",
+        "error",
+        "validation error (%)",
+        "chosen",
+        "minutes",
+    )
+    rows = []
+    for (variant,), runs in groups(content["results"], "variant").items():
+        least = min(run["validation_error_percent"] for run in runs)
+        for run in runs:
+            chosen = run["validation_error_percent"] == least
+            rows.append(
+                (
+                    variant,
+                    f"`{run['strength']}`" if run["strength"] else "",
+                    f"{run['norm']:.2f}",
+                    f"{run['squared_norm']:.1f}",
+                    f"{run['squared_norm_by_entries']:.2e}",
+                    f"{printed[variant]:.2e}" if chosen and variant in printed else "",
+                    f"{run['saturation']:.0%}",
+                    f"{run['error']:.2f}",
+                    f"{run['validation_error_percent']:.2f}",
+                    "yes" if chosen else "",
+                    f"{run['minutes']:.1f}",
+                )
+            )
+    return table(head, rows)
+
+
+def robustness(content: Content) -> str:
+    levels = [level for (level,) in groups(content["results"], "noise")]
+    measures = {
+        "code": "change of code",
+        "code_by_spread": "the same by spread",
+        "reconstruction": "change of reconstruction",
+        "distance_from_clean": "distance from clean image",
+    }
+    head = ("measure", "variant", "without noise", *(f"std {level:g}" for level in levels))
+    rows = []
+    for measure, name in measures.items():
+        for (variant,), runs in groups(content["results"], "variant").items():
+            without = statistics.mean(run["distance_without_noise"] for run in runs)
+            cells = [[run[measure] for run in runs if run["noise"] == level] for level in levels]
+            rows.append(
+                (
+                    name,
+                    variant,
+                    f"{without:.3f}" if measure == "distance_from_clean" else "0",
+                    *(f"{statistics.mean(cell):.3f}" for cell in cells),
+                )
+            )
+    return table(head, rows)
+
+
+def mean_activation(content: Content) -> str:
+    head = ("penalty", "mean activation", "off rho (%)", "off on test images (%)", "units within 10 %", "minutes")
+    return table(
+        head,
+        [
+            (
+                f"`{row['rule']}`",
+                f"{row['mean_activation']:.4f}",
+                f"{row['off_by_percent']:.1f}",
+                f"{row['off_by_percent_test']:.1f}",
+                f"{row['units_within_10_percent']:.0%}",
+                f"{row['minutes']:.1f}",
+            )
+            for row in content["results"]
+            if row["kind"] == "mean activation"
+        ],
+    )
+
+
+def speaking_units(content: Content) -> str:
+    head = ("rule", "units a row: least, mean, most", "on test images", "dead units (%)", "test error", "minutes")
+    return table(
+        head,
+        [
+            (
+                f"`{row['rule']}`",
+                f"{row['least']}, {row['mean']:g}, {row['most']}",
+                f"{row['mean_test']:g}",
+                f"{row['dead_percent']:.1f}",
+                f"{row['error_test']:.2f}",
+                f"{row['minutes']:.1f}",
+            )
+            for row in content["results"]
+            if row["kind"] == "units that speak"
+        ],
+    )
+
+
+def cost(content: Content) -> str:
+    head = ("composition", "ms a step", "ratio to the plain step", "quartiles", "ratio of elapsed time", "limit")
+    return table(
+        head,
+        [
+            (
+                f"{row['composition']}",
+                f"{row['cpu_ms']:.1f}",
+                f"{row['ratio']:.2f}",
+                span(row["ratio_quartiles"], ".2f"),
+                f"{row['elapsed_ratio']:.2f}",
+                f"{row['limit']:.2f}" if row["limit"] > 1 else "",
+            )
+            for row in content["results"]
+        ],
+    )
+
+
+#: name of a table -> (name of its results, what draws it)
+TABLES: dict[str, tuple[str, Any]] = {
+    "k_sparse": ("papers_k_sparse", k_sparse),
+    "k_sparse_selection": ("papers_k_sparse", k_sparse_selection),
+    "contraction": ("papers_contraction", contraction),
+    "robustness": ("papers_robustness", robustness),
+    "mean_activation": ("papers_sparsity_at_its_word", mean_activation),
+    "speaking_units": ("papers_sparsity_at_its_word", speaking_units),
+    "cost": ("papers_cost", cost),
+}
+
+
+def draw(name: str) -> str:
+    results, drawn_by = TABLES[name]
+    path = HERE.parent / "results" / f"{results}.json"
+    if not path.exists():
+        return "Not measured yet."
+    content = json.loads(path.read_text())
+    return f"{drawn_by(content)}\n\n{facts(content)}"
+
+
+def main() -> None:
+    readme = HERE / "README.md"
+    text = re.sub(
+        r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
+        lambda place: f"{place[1]}{draw(place[2])}\n{place[3]}",
+        readme.read_text(),
+        flags=re.DOTALL,
+    )
+    readme.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
