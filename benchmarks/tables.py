@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import bench_peers
+
 HERE = Path(__file__).parent
+NOISE = 0.15  #: cores used by others beyond which bench_peers.py leaves a run out
 Content = dict[str, Any]
 
 
@@ -137,6 +140,25 @@ def startup(content: Content) -> str:
     return table(head, rows)
 
 
+def speed(work: str) -> Callable[[Content], str]:
+    """Return what draws the table of one work item of bench_peers.py."""
+
+    def draw_work(content: Content) -> str:
+        unit, metric = bench_peers.UNIT[work]
+        lower, rows = unit.startswith("us"), []
+        for name, entry in content[work].items():
+            runs, _ = bench_peers.clean(entry, NOISE)
+            if not runs or name in {"limit_mkl", "limit_openblas"}:
+                continue
+            median = statistics.median(map(metric, runs))
+            ratio = bench_peers.paired(content[work]["embudo"], entry, metric, lower, NOISE)
+            rows.append((median, (name, f"{median:,.0f}", f"{ratio:.2f}", str(len(runs)))))
+        rows.sort(key=lambda row: row[0], reverse=not lower)
+        return table(("system", unit, "embudo is times as fast", "runs"), [row for _, row in rows])
+
+    return draw_work
+
+
 #: name of a table -> (name of its results, what draws it)
 TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "pca": ("pca", pca),
@@ -144,6 +166,9 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "selection": ("beyond_pca", selection),
     "defaults": ("defaults", defaults),
     "startup": ("startup", startup),
+    "speed_training": ("speed", speed("W1")),
+    "speed_encoding": ("speed", speed("W2")),
+    "speed_small": ("speed", speed("W3")),
 }
 
 
@@ -162,7 +187,7 @@ def draw(name: str) -> str:
     if not path.exists():
         return "Not measured yet."
     content = json.loads(path.read_text())
-    return f"{drawn_by(content)}\n\n{facts(content)}"
+    return f"{drawn_by(content)}\n\n{facts(content)}" if "command" in content else drawn_by(content)
 
 
 def main() -> None:

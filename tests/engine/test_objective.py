@@ -153,6 +153,10 @@ def test_fewer_than_one_unit_in_a_hundred_is_dead_with_revival_and_many_are_with
     assert share_dead(kind(8, revive=1.0)) < 0.01
 
 
+def test_dead_units_are_revived_by_the_measure_that_chooses():
+    assert share_dead(TopK(8, by="value", revive=1 / 32)) < 0.1  # by magnitude: more than twice as many
+
+
 def test_dead_units_come_back_also_before_deep_decoders_and_cross_entropy():
     ae = Autoencoder(
         40, encoder=MLP(20), sparsity=TopK(2, revive=0.5), **SIGMOIDS, training=Training(120), random_state=0

@@ -111,8 +111,10 @@ class Objective(nn.Module):
 
     def _revival(self, pre: Tensor, target: Tensor, k: int, weight: float) -> Tensor:
         """Return the weighted loss of what the k largest dead units reconstruct by themselves."""
-        dead = self.network.sparsity.dead if self.network.sparsity is not None else None
-        if dead is None:
+        rule = self.network.sparsity
+        if rule is None or (dead := rule.dead) is None:
             return target.new_zeros(())
-        code = keep_largest(pre * dead, min(k, int(dead.sum())), by_magnitude=True)
+        # largest by the rule's own measure: a unit that the rule would not choose cannot come back
+        candidates = pre.masked_fill(~dead, 0.0 if rule.by_magnitude else -torch.inf)
+        code = keep_largest(candidates, min(k, int(dead.sum())), rule.by_magnitude)
         return weight * self.loss(self._decoded(code)[0], target, None)

@@ -17,6 +17,8 @@ class SparsityModule(nn.Module):
         Units.
     """
 
+    by_magnitude = True  #: whether units are compared by ``|h|``, or by ``h``
+
     def __init__(self, n_components: int) -> None:
         super().__init__()
         self.n_components = n_components
