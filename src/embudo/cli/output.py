@@ -71,6 +71,7 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
     import pandas as pd
     import scipy.sparse
 
+    from embudo.data.readers import require_pyarrow
     from embudo.models.persistence import write_atomically
 
     buffer = io.BytesIO()
@@ -91,7 +92,7 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
             if ending == ".csv":
                 table.to_csv(buffer, index=False)
             else:
-                _require_pyarrow()
+                require_pyarrow()
                 table.to_parquet(buffer, index=False)
     write_atomically(path, buffer.getvalue())
 
@@ -145,12 +146,3 @@ def _write_images(folder: Path, images: Any, names: Sequence[Path]) -> None:
         Image.fromarray(pixels.squeeze(2) if pixels.shape[2:] == (1,) else pixels).save(buffer, "png")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / name, buffer.getvalue())
-
-
-def _require_pyarrow() -> None:
-    from embudo.errors import MissingDependency
-
-    try:
-        import pyarrow  # noqa: F401 (named here for the sentence below; pandas uses it)
-    except ImportError:
-        raise MissingDependency('Writing Parquet needs pyarrow: pip install "embudo[parquet]".') from None

@@ -165,12 +165,23 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def require_pyarrow() -> None:
+    """Refuse to go on without pyarrow, by which pandas reads and writes Parquet.
+
+    Raises
+    ------
+    MissingDependency
+    """
     try:
-        import pyarrow.parquet  # noqa: F401 (named here for the sentence below; pandas uses it)
+        import pyarrow.parquet  # noqa: F401 (imported to see whether it is there)
     except ImportError:
-        raise MissingDependency('Reading Parquet needs pyarrow: pip install "embudo[parquet]".') from None
+        raise MissingDependency('Parquet needs pyarrow: pip install "embudo[parquet]".') from None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
+
+    require_pyarrow()
 
     return pd.read_parquet(path)
 
