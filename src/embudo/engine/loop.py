@@ -60,8 +60,8 @@ class AutogradStep:
             self.lr = self.training.optimizer.lr * self.training.learning_rate_share(done)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr
-        if self.objective.network.sparsity is not None:
-            self.objective.network.sparsity.done = done
+        for rule in self.objective.rules:
+            rule.done = done
 
     def __call__(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Learn from one batch.

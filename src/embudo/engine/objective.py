@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from embudo.errors import InvalidParameter
 from embudo.nn.network import Network
-from embudo.nn.sparsity import keep_largest
+from embudo.nn.sparsity import keep_largest, sparsity_rules
 from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import LossFunction, cross_entropy
 from embudo.parts.penalties import Penalty, Step
@@ -49,6 +49,7 @@ class Objective(nn.Module):
         super().__init__()
         self.network, self.loss, self.corruption, self.revive = network, loss, corruption, revive
         self.penalties: dict[str, Penalty] = penalty.terms if penalty else {}
+        self.rules = sparsity_rules(network)
         self.generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
         self.memory: dict[str, Tensor] = {}
         # the loss of probabilities is computed on their logits, where it keeps its precision
@@ -59,16 +60,14 @@ class Objective(nn.Module):
         network = self.network
         x_in, emphasis = self._corrupted(x)
         pre = network.encoder(x_in)
-        code = network.select(pre)
+        code = pre if network.sparsity is None else network.sparsity(pre)
         output, y = self._decoded(code)
         terms = {"reconstruction": self.loss(output, target, emphasis)}
-        if network.sparsity is not None:
-            network.sparsity.observe(code)
-            cost = network.sparsity.cost(pre)
-            if cost is not None:
-                terms["sparsity"] = cost
-            if self.revive is not None:
-                terms["revival"] = self._revival(pre, target, *self.revive)
+        costs = [cost for rule in self.rules if (cost := rule.take_cost()) is not None]
+        if costs:
+            terms["sparsity"] = torch.stack(costs).sum()
+        if self.revive is not None:
+            terms["revival"] = self._revival(pre, target, *self.revive)
         if self.penalties:
             step = Step(
                 x=target,

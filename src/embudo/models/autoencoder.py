@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-import scipy.sparse
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import Batches, Rows, make_rows, split
+from embudo.data.arrays import Matrix
 from embudo.data.scaling import fit_scaler
-from embudo.data.sparse import stack_rows
-from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import CorruptionFunction, Objective
-from embudo.engine.runtime import Runtime, check_memory, resolve_runtime
-from embudo.errors import InvalidData, InvalidParameter, check_choice, check_number
-from embudo.models.composed import Composed
-from embudo.models.inference import outputs, result_dtype
+from embudo.engine.runtime import check_memory, resolve_runtime
+from embudo.errors import InvalidParameter, check_choice, check_number
+from embudo.models.base import BaseAutoencoder
 from embudo.models.initialisation import INITS, check_pca, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
@@ -39,10 +30,10 @@ from embudo.parts.sparsities import Sparsity, TopK
 from embudo.parts.training import Training
 
 if TYPE_CHECKING:
-    from sklearn.utils import Tags
+    pass
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
+class Autoencoder(BaseAutoencoder):
     """Learns a code h = f(x) from which g(h) comes close to x.
 
     The encoder f and the decoder g are neural networks, trained together by backpropagation to minimise the
@@ -176,8 +167,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         self.training = training
         self.random_state = random_state
 
-    # ------------------------------------------------------------------ learning
-
     def fit(self, X: Any, y: Any = None, *, X_clean: Any = None, X_val: Any = None) -> Self:
         """Learn encoder and decoder from X.
 
@@ -195,32 +184,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
         -------
         Autoencoder
         """
-        pair = self._pair(X, X_clean, reset=True)
-        held_out = None
-        if X_val is not None:
-            is_pair = isinstance(X_val, tuple) and len(X_val) == 2
-            held_out = self._pair(*(X_val if is_pair else (X_val, None)), reset=False)
-        seed, training = self._prepare(pair[0]), self.training_
-        if held_out is None and training.validation_fraction > 0:
-            learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
-            pair, held_out = _at(learnt, pair), _at(chosen, pair)
-        if held_out is None and training.patience is not None:
-            raise InvalidParameter(
-                "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
-            )
+        pair, held_out = self._pairs(X, X_clean, X_val)
+        seed = self._prepare(pair[0])
+        pair, held_out = self._held_out(pair, held_out, self.training_, seed)
         initialise_network(self.module_, self.init, pair[0], self.scaler_, seed)
-        self._learn(self._make_step(), pair, training, held_out)
+        self._learn(self._make_step(), pair, self.training_, held_out)
         return self
-
-    def _pair(self, X: Any, X_clean: Any, *, reset: bool) -> tuple[Matrix, Matrix]:
-        """Return validated samples and targets; one matrix where they are one."""
-        rows = self._validated(X, reset=reset, min_samples=2 if reset else 1)
-        if X_clean is None:
-            return rows, rows
-        target = self._validated(X_clean, reset=False)
-        if target.shape[0] != rows.shape[0]:
-            raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
-        return rows, target
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one more chunk of data: one pass over X, the optimizer's state kept from call to call.
@@ -307,182 +276,3 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
             seed=self.seed_,
         )
         return AutogradStep(objective, self.training_, self._runtime())
-
-    def _runtime(self) -> Runtime:
-        weight = next(self.module_.parameters())
-        return Runtime(weight.device, weight.dtype, self.training_.precision == "bfloat16")
-
-    def _rows(self, X: Matrix) -> Rows:
-        runtime = self._runtime()
-        return make_rows(X, self.scaler_, runtime.dtype, runtime.device)
-
-    def _learn(
-        self,
-        step: AutogradStep,
-        pair: tuple[Matrix, Matrix],
-        training: Training,
-        held_out: tuple[Matrix, Matrix] | None,
-        open_ended: bool = False,
-    ) -> None:
-        """Train on samples and their targets, which may be one and the same matrix."""
-        X, target = pair
-        rows = self._rows(X)
-        batch_size = training.batch_rows(X.shape[0])
-        batches = Batches(rows, batch_size, self.seed_, None if target is X else self._rows(target))
-        validation = None if held_out is None else (self._rows(held_out[0]), self._rows(held_out[1]))
-        n_weights = sum(p.numel() for p in step.parameters)
-        with step.runtime.threads(3 * n_weights * batch_size):
-            run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
-
-    # ------------------------------------------------------------------ using what was learnt
-
-    def transform(self, X: Any) -> Any:
-        """Return the codes h = f(x).
-
-        Parameters
-        ----------
-        X : like that of `fit`
-
-        Returns
-        -------
-        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
-            float32 where it holds numbers like X's exactly, else float64.
-        """
-        check_is_fitted(self)
-        rows = self._validated(X, reset=False)
-        if self.sparse_output:
-            return stack_rows((block for _, block in self._outputs("encode", rows)), self.n_components_)
-        codes = np.empty((rows.shape[0], self.n_components_), result_dtype(rows))
-        for where, block in self._outputs("encode", rows):
-            codes[where] = block
-        return codes
-
-    def inverse_transform(self, codes: Any) -> np.ndarray:
-        """Return the reconstructions x' = g(h) of codes.
-
-        Parameters
-        ----------
-        codes : array or sparse matrix of shape (n_samples, n_components)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
-            In the units of the data, float32 where `codes` are, else float64.
-        """
-        check_is_fitted(self)
-        codes = as_array(codes)
-        codes = codes.tocsr() if scipy.sparse.issparse(codes) else np.asarray(codes)
-        if codes.ndim != 2 or codes.shape[1] != self.n_components_:
-            raise InvalidData(
-                f"Codes must have shape (n_samples, {self.n_components_}), as from transform; got {codes.shape}."
-            )
-        check_finite(codes, subject="The codes hold")
-        result = np.empty((codes.shape[0], self.n_features_in_), result_dtype(codes))
-        for where, block in self._outputs("decode", codes):
-            result[where] = block
-        return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
-
-    def reconstruct(self, X: Any) -> np.ndarray:
-        """Return the reconstructions x' = g(f(x)), in batches, in bounded memory.
-
-        Parameters
-        ----------
-        X : like that of `fit`
-
-        Returns
-        -------
-        ndarray of the shape of X
-            In the units of the data, float32 where it holds numbers like X's exactly, else float64.
-        """
-        check_is_fitted(self)
-        rows = self._validated(X, reset=False)
-        result = np.empty(rows.shape, result_dtype(rows))
-        for where, block in self._outputs("forward", rows):
-            result[where] = block
-        return result.reshape(np.shape(X)) if np.ndim(X) > 2 else result
-
-    def reconstruction_error(self, X: Any) -> np.ndarray:
-        """Return the squared error of each sample's reconstruction, summed over features.
-
-        Parameters
-        ----------
-        X : like that of `fit`
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-            In the squared units of the data.
-        """
-        check_is_fitted(self)
-        rows = self._validated(X, reset=False)
-        error = np.empty(rows.shape[0])
-        for where, block in self._outputs("forward", rows):
-            x = rows[where].toarray() if scipy.sparse.issparse(rows) else rows[where]
-            error[where] = np.square(block - x, dtype=np.float64).sum(axis=1)
-        return error
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return minus the reconstruction error of each sample, shape (n_samples,): greater is better."""
-        return -self.reconstruction_error(X)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return minus the mean reconstruction error: greater is better."""
-        return float(self.score_samples(X).mean())
-
-    def diagnose(self, X: Any) -> dict[str, Any]:
-        """Measure what the model makes of X, a block at a time, with PCA's figures for a code of the same size.
-
-        Parameters
-        ----------
-        X : like that of `fit`
-
-        Returns
-        -------
-        dict
-            ``reconstruction_error``, in the squared units of the data; all that follows is between scaled values.
-            ``fvu`` and ``explained_variance``: of the variance of X, what is left and what is explained.
-            ``pca_reconstruction_error`` and ``pca_fvu``: those of PCA fitted on X; None where it has no such
-            code, and beyond 5000 features.
-            ``l0``, ``dead_units``, ``mean_activation``, ``density``: units that speak a sample, units that never do,
-            mean of the code, and least, median and greatest share of the samples on which a unit speaks.
-            ``saturation``: share of activations under 0.05 or over 0.95, None for codes that can leave (0, 1).
-            ``jacobian_norm``: mean Frobenius norm of the encoder's Jacobian; of deep encoders on up to 256 samples.
-            ``noise``: for each of several corruptions of X, the ``fvu`` that is left of the clean X, and by how much
-            reconstruction and code change, as a share of how far they lie from their means.
-        """
-        from embudo.models.diagnosis import diagnose
-
-        check_is_fitted(self)
-        return diagnose(self, self._validated(X, reset=False))
-
-    def save(self, path: str | Path) -> None:
-        """Write the model to one safetensors file, that `embudo.load` reads.
-
-        Parameters
-        ----------
-        path : str or Path
-            Replaced as a whole, or not at all.
-        """
-        from embudo.models.persistence import save
-
-        save(self, path)
-
-    def _outputs(self, call: str, X: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
-        width = max(self.n_components_, self.n_features_in_)
-        bfloat16 = self.training_.precision == "bfloat16"
-        return outputs(self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
-
-    # ------------------------------------------------------------------ scikit-learn's protocol
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-
-def _at(indices: np.ndarray, pair: tuple[Matrix, Matrix]) -> tuple[Matrix, Matrix]:
-    """Return samples and targets at `indices`; one matrix where they are one."""
-    X, target = pair
-    rows = X[indices]
-    return rows, rows if target is X else target[indices]

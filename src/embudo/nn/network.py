@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from embudo.nn.sparsity import SparsityModule
@@ -38,3 +41,44 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the scaled reconstructions of scaled samples."""
         return self.decode(self.encode(x))
+
+
+class Affine(nn.Module):
+    """`y = scale x + offset`, a number or a feature each; fixed, and not part of the weights.
+
+    Parameters
+    ----------
+    scale, offset : Tensor of shape (n_features,) or (1,)
+    """
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, scale: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(n, n_features)` to the same shape."""
+        return torch.addcmul(self.offset, self.scale, x)
+
+
+def unrolled(networks: Sequence[Network], scalings: Sequence[tuple[Affine, Affine] | None]) -> Network:
+    """Return networks, each on the code of the one before, as one network of the same layers: no weight is copied.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        From the samples up.
+    scalings : sequence of (Affine, Affine) or None
+        For each network but the first, how the code below is scaled for it, and scaled back; None where it is not.
+    """
+    up: list[nn.Module] = []
+    down: list[nn.Module] = []
+    for network, scaling in zip(networks, [None, *scalings], strict=True):
+        into, back = ([scaling[0]], [scaling[1]]) if scaling else ([], [])
+        rule = [] if network.sparsity is None or network is networks[-1] else [network.sparsity]
+        up = [*up, *into, *network.encoder, *rule]
+        down = [*network.decoder, *back, *down]
+    return Network(nn.Sequential(*up), nn.Sequential(*down), networks[-1].sparsity)

@@ -24,6 +24,20 @@ class SparsityModule(nn.Module):
         self.n_components = n_components
         self.done = 1.0  #: share of the training that is over
         self.silent_steps: Tensor | None = None
+        self._cost: Tensor | None = None
+
+    def forward(self, pre: Tensor) -> Tensor:
+        """Return the code of `pre`; while training, note which units spoke and what the rule costs."""
+        code = self.select(pre)
+        if self.training:
+            self.observe(code)
+            self._cost = self.cost(pre)
+        return code
+
+    def take_cost(self) -> Tensor | None:
+        """Return what the rule cost in this step, or None, and keep no hold of it."""
+        cost, self._cost = self._cost, None
+        return cost
 
     def select(self, pre: Tensor) -> Tensor:
         """Return `pre`, shape (n, n_components), with the units that may not speak set to 0."""
@@ -51,6 +65,11 @@ class SparsityModule(nn.Module):
             return None
         dead = self.silent_steps >= DEAD_AFTER
         return dead if bool(dead.any()) else None
+
+
+def sparsity_rules(network: nn.Module) -> list[SparsityModule]:
+    """Return the rules within `network`, in order."""
+    return [module for module in network.modules() if isinstance(module, SparsityModule)]
 
 
 def keep_largest(pre: Tensor, k: int, by_magnitude: bool) -> Tensor:

@@ -1,0 +1,254 @@
+"""What every autoencoder has in common: how samples are prepared and learnt from, and what a learnt one does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from embudo.data.arrays import Matrix, as_array, check_finite
+from embudo.data.batches import Batches, Rows, make_rows, split
+from embudo.data.scaling import Scaler
+from embudo.data.sparse import stack_rows
+from embudo.engine.fitting import run
+from embudo.engine.history import History
+from embudo.engine.loop import AutogradStep
+from embudo.engine.runtime import Runtime
+from embudo.errors import InvalidData, InvalidParameter
+from embudo.models.composed import Composed
+from embudo.models.inference import outputs, result_dtype
+from embudo.nn.network import Network
+from embudo.parts.training import Training
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+#: samples, and what shall come out for each; one matrix where they are one
+Pair = tuple[Matrix, Matrix]
+
+
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
+    """A pair of maps, h = f(x) and x' = g(h), between samples and codes."""
+
+    module_: Network
+    scaler_: Scaler
+    training_: Training
+    history_: History
+    seed_: int
+    n_components_: int
+    n_features_in_: int
+    code_activation: str
+    sparse_output: bool
+    scale: str | None
+
+    # ------------------------------------------------------------------ preparing and learning
+
+    def _pairs(self, X: Any, X_clean: Any, X_val: Any) -> tuple[Pair, Pair | None]:
+        """Return validated samples with their targets, to learn from and held out."""
+        pair = self._pair(X, X_clean, reset=True)
+        if X_val is None:
+            return pair, None
+        is_pair = isinstance(X_val, tuple) and len(X_val) == 2
+        return pair, self._pair(*(X_val if is_pair else (X_val, None)), reset=False)
+
+    def _pair(self, X: Any, X_clean: Any, *, reset: bool) -> Pair:
+        rows = self._validated(X, reset=reset, min_samples=2 if reset else 1)
+        if X_clean is None:
+            return rows, rows
+        target = self._validated(X_clean, reset=False)
+        if target.shape[0] != rows.shape[0]:
+            raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
+        return rows, target
+
+    def _held_out(self, pair: Pair, held_out: Pair | None, training: Training, seed: int) -> tuple[Pair, Pair | None]:
+        """Hold a share of the samples out, where `training` asks for it and none are held out yet."""
+        if held_out is None and training.validation_fraction > 0:
+            learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
+            return _at(learnt, pair), _at(chosen, pair)
+        if held_out is None and training.patience is not None:
+            raise InvalidParameter(
+                "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
+            )
+        return pair, held_out
+
+    def _runtime(self) -> Runtime:
+        weight = next(self.module_.parameters())
+        return Runtime(weight.device, weight.dtype, self.training_.precision == "bfloat16")
+
+    def _rows(self, X: Matrix) -> Rows:
+        runtime = self._runtime()
+        return make_rows(X, self.scaler_, runtime.dtype, runtime.device)
+
+    def _learn(
+        self,
+        step: AutogradStep,
+        pair: Pair,
+        training: Training,
+        held_out: Pair | None,
+        open_ended: bool = False,
+    ) -> None:
+        """Train on samples and their targets."""
+        X, target = pair
+        rows = self._rows(X)
+        batch_size = training.batch_rows(X.shape[0])
+        batches = Batches(rows, batch_size, self.seed_, None if target is X else self._rows(target))
+        validation = None if held_out is None else (self._rows(held_out[0]), self._rows(held_out[1]))
+        n_weights = sum(p.numel() for p in step.parameters)
+        with step.runtime.threads(3 * n_weights * batch_size):
+            run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
+
+    # ------------------------------------------------------------------ using what was learnt
+
+    def transform(self, X: Any) -> Any:
+        """Return the codes h = f(x).
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
+            float32 where it holds numbers like X's exactly, else float64.
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        if self.sparse_output:
+            return stack_rows((block for _, block in self._outputs("encode", rows)), self.n_components_)
+        codes = np.empty((rows.shape[0], self.n_components_), result_dtype(rows))
+        for where, block in self._outputs("encode", rows):
+            codes[where] = block
+        return codes
+
+    def inverse_transform(self, codes: Any) -> np.ndarray:
+        """Return the reconstructions x' = g(h) of codes.
+
+        Parameters
+        ----------
+        codes : array or sparse matrix of shape (n_samples, n_components)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
+            In the units of the data, float32 where `codes` are, else float64.
+        """
+        check_is_fitted(self)
+        codes = as_array(codes)
+        codes = codes.tocsr() if scipy.sparse.issparse(codes) else np.asarray(codes)
+        if codes.ndim != 2 or codes.shape[1] != self.n_components_:
+            raise InvalidData(
+                f"Codes must have shape (n_samples, {self.n_components_}), as from transform; got {codes.shape}."
+            )
+        check_finite(codes, subject="The codes hold")
+        result = np.empty((codes.shape[0], self.n_features_in_), result_dtype(codes))
+        for where, block in self._outputs("decode", codes):
+            result[where] = block
+        return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return the reconstructions x' = g(f(x)), in batches, in bounded memory.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of the shape of X
+            In the units of the data, float32 where it holds numbers like X's exactly, else float64.
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        result = np.empty(rows.shape, result_dtype(rows))
+        for where, block in self._outputs("forward", rows):
+            result[where] = block
+        return result.reshape(np.shape(X)) if np.ndim(X) > 2 else result
+
+    def reconstruction_error(self, X: Any) -> np.ndarray:
+        """Return the squared error of each sample's reconstruction, summed over features.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            In the squared units of the data.
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        error = np.empty(rows.shape[0])
+        for where, block in self._outputs("forward", rows):
+            x = rows[where].toarray() if scipy.sparse.issparse(rows) else rows[where]
+            error[where] = np.square(block - x, dtype=np.float64).sum(axis=1)
+        return error
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return minus the reconstruction error of each sample, shape (n_samples,): greater is better."""
+        return -self.reconstruction_error(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus the mean reconstruction error: greater is better."""
+        return float(self.score_samples(X).mean())
+
+    def diagnose(self, X: Any) -> dict[str, Any]:
+        """Measure what the model makes of X, a block at a time, with PCA's figures for a code of the same size.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        dict
+            ``reconstruction_error``, in the squared units of the data; all that follows is between scaled values.
+            ``fvu`` and ``explained_variance``: of the variance of X, what is left and what is explained.
+            ``pca_reconstruction_error`` and ``pca_fvu``: those of PCA fitted on X; None where it has no such
+            code, and beyond 5000 features.
+            ``l0``, ``dead_units``, ``mean_activation``, ``density``: units that speak a sample, units that never do,
+            mean of the code, and least, median and greatest share of the samples on which a unit speaks.
+            ``saturation``: share of activations under 0.05 or over 0.95, None for codes that can leave (0, 1).
+            ``jacobian_norm``: mean Frobenius norm of the encoder's Jacobian; of deep encoders on up to 256 samples.
+            ``noise``: for each of several corruptions of X, the ``fvu`` that is left of the clean X, and by how much
+            reconstruction and code change, as a share of how far they lie from their means.
+        """
+        from embudo.models.diagnosis import diagnose
+
+        check_is_fitted(self)
+        return diagnose(self, self._validated(X, reset=False))
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file, that `embudo.load` reads.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced as a whole, or not at all.
+        """
+        from embudo.models.persistence import save
+
+        save(self, path)
+
+    def _outputs(self, call: str, X: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
+        width = max(self.n_components_, self.n_features_in_)
+        bfloat16 = self.training_.precision == "bfloat16"
+        return outputs(self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _at(indices: np.ndarray, pair: Pair) -> Pair:
+    """Return samples and targets at `indices`."""
+    X, target = pair
+    rows = X[indices]
+    return rows, rows if target is X else target[indices]
