@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +16,25 @@ from embudo.engine.history import Epoch
 from embudo.engine.loop import BatchSource
 
 QUIET_FOR = 1.0  #: seconds before "auto" shows anything
+
+#: what the trainings of this context are part of, shown before the epoch
+_title: contextvars.ContextVar[str] = contextvars.ContextVar("title", default="")
+
+
+@contextlib.contextmanager
+def titled(text: str) -> Iterator[None]:
+    """Show `text` before the progress of what is trained inside the context."""
+    token = _title.set(f"{text}  ")
+    try:
+        yield
+    finally:
+        _title.reset(token)
+
+
+def say(text: str, verbose: bool | str) -> None:
+    """Write a line on its own to stderr, where `verbose` shows progress at all."""
+    if verbose is True or (verbose == "auto" and face_here() is not Log):
+        print(text, file=sys.stderr, flush=True)
 
 
 class Face(Protocol):
@@ -119,7 +140,8 @@ class Progress:
         kind = face_here()
         self.kind = None if verbose is False or (verbose == "auto" and kind is Log) else kind
         self.epochs = epochs
-        self.done, self.text = 0.0, f"epoch 1/{epochs}"
+        self.done, self.title = 0.0, _title.get()
+        self.text = f"{self.title}epoch 1/{epochs}"
         self.face: Face | None = None
         self.next_draw = time.monotonic() + (QUIET_FOR if verbose == "auto" else 0)
 
@@ -147,7 +169,7 @@ class Progress:
 
     def show(self, epoch: Epoch) -> None:
         """Say what an epoch came to."""
-        self.text = f"epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.4g}"
+        self.text = f"{self.title}epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.4g}"
         if epoch.validation_loss is not None:
             self.text += f"  validation {epoch.validation_loss:.4g}"
         self.text += f"  {epoch.samples_per_second:,.0f}/s"

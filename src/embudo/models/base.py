@@ -69,7 +69,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         """Hold a share of the samples out, where `training` asks for it and none are held out yet."""
         if held_out is None and training.validation_fraction > 0:
             learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
-            return _at(learnt, pair), _at(chosen, pair)
+            return at(learnt, pair), at(chosen, pair)
         if held_out is None and training.patience is not None:
             raise InvalidParameter(
                 "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
@@ -117,11 +117,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             float32 where it holds numbers like X's exactly, else float64.
         """
         check_is_fitted(self)
+        return self._encoded(X, self.module_, self.n_components_, self.sparse_output)
+
+    def _encoded(self, X: Any, network: Network, n_components: int, sparse: bool) -> Any:
         rows = self._validated(X, reset=False)
-        if self.sparse_output:
-            return stack_rows((block for _, block in self._outputs("encode", rows)), self.n_components_)
-        codes = np.empty((rows.shape[0], self.n_components_), result_dtype(rows))
-        for where, block in self._outputs("encode", rows):
+        if sparse:
+            return stack_rows((block for _, block in self._outputs("encode", rows, network)), n_components)
+        codes = np.empty((rows.shape[0], n_components), result_dtype(rows))
+        for where, block in self._outputs("encode", rows, network):
             codes[where] = block
         return codes
 
@@ -138,15 +141,18 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             In the units of the data, float32 where `codes` are, else float64.
         """
         check_is_fitted(self)
+        return self._decoded(codes, self.module_, self.n_components_)
+
+    def _decoded(self, codes: Any, network: Network, n_components: int) -> np.ndarray:
         codes = as_array(codes)
         codes = codes.tocsr() if scipy.sparse.issparse(codes) else np.asarray(codes)
-        if codes.ndim != 2 or codes.shape[1] != self.n_components_:
+        if codes.ndim != 2 or codes.shape[1] != n_components:
             raise InvalidData(
-                f"Codes must have shape (n_samples, {self.n_components_}), as from transform; got {codes.shape}."
+                f"Codes must have shape (n_samples, {n_components}), as from transform; got {codes.shape}."
             )
         check_finite(codes, subject="The codes hold")
         result = np.empty((codes.shape[0], self.n_features_in_), result_dtype(codes))
-        for where, block in self._outputs("decode", codes):
+        for where, block in self._outputs("decode", codes, network):
             result[where] = block
         return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
 
@@ -183,9 +189,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
+        return self._errors((rows, rows))
+
+    def _errors(self, pair: Pair) -> np.ndarray:
+        """Return the squared error of each reconstruction, from what shall come out."""
+        rows, target = pair
         error = np.empty(rows.shape[0])
         for where, block in self._outputs("forward", rows):
-            x = rows[where].toarray() if scipy.sparse.issparse(rows) else rows[where]
+            x = target[where].toarray() if scipy.sparse.issparse(target) else target[where]
             error[where] = np.square(block - x, dtype=np.float64).sum(axis=1)
         return error
 
@@ -235,10 +246,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
 
         save(self, path)
 
-    def _outputs(self, call: str, X: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
+    def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         width = max(self.n_components_, self.n_features_in_)
         bfloat16 = self.training_.precision == "bfloat16"
-        return outputs(self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
+        return outputs(network or self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -247,7 +258,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         return tags
 
 
-def _at(indices: np.ndarray, pair: Pair) -> Pair:
+def at(indices: np.ndarray, pair: Pair) -> Pair:
     """Return samples and targets at `indices`."""
     X, target = pair
     rows = X[indices]
