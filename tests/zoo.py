@@ -20,8 +20,10 @@ from embudo import (
     KLSparsity,
     MaskingNoise,
     SaltAndPepper,
+    StackedAutoencoder,
     TopK,
     Training,
+    deep_autoencoder,
 )
 
 QUICK = Training(3, batch_size=32)
@@ -33,7 +35,7 @@ def own_noise(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return x.mul_(torch.empty_like(x).uniform_(0.5, 1.5, generator=generator))
 
 
-COMPOSITIONS = {
+AUTOENCODERS = {
     "bare": Autoencoder(random_state=0),
     "linear": Autoencoder(3, training=QUICK, random_state=0),
     "tied": Autoencoder(3, encoder=MLP((8, 6), activation="tanh"), tied=True, training=QUICK, random_state=0),
@@ -120,6 +122,56 @@ COMPOSITIONS = {
         random_state=0,
     ),
 }
+
+STACKS = {
+    "stack": StackedAutoencoder(
+        [
+            ("strokes", Autoencoder(20, code_activation="sigmoid", corruption=MaskingNoise(0.2), training=QUICK)),
+            ("digits", Autoencoder(5, training=QUICK)),
+        ],
+        training=QUICK,
+        random_state=0,
+    ),
+    "greedy": StackedAutoencoder([("one", Autoencoder(5, training=QUICK))], fine_tune=None, random_state=0),
+    "deep": deep_autoencoder((30, 20, 4), training=QUICK, random_state=0).set_params(
+        **{f"level{i}__training": QUICK for i in (1, 2, 3)}
+    ),
+    "stack_of_everything": StackedAutoencoder(
+        [
+            (
+                "k_sparse",
+                Autoencoder(
+                    80,
+                    corruption=own_noise,
+                    tied=True,
+                    sparsity=TopK(10, anneal=0.5, revive=1 / 32),
+                    sparse_output=True,
+                    scale="standard",
+                    training=QUICK,
+                ),
+            ),
+            (
+                "deeper",
+                Autoencoder(
+                    20,
+                    encoder=MLP(30, activation="gelu"),
+                    sparsity=JumpReLU(),
+                    training=QUICK.with_params(patience=2, validation_fraction=0.2),
+                ),
+            ),
+            (
+                "sparse",
+                Autoencoder(40, penalty=KLSparsity(0.1, weight=0.1) + Contractive(0.01), **SIGMOIDS, training=QUICK),
+            ),
+            ("top", Autoencoder(10, code_activation="tanh", sparsity=BatchTopK(5), loss="huber", training=QUICK)),
+        ],
+        corruption=GaussianNoise(0.1) + MaskingNoise(0.1, emphasis=0.8),
+        penalty=L1(1e-3) + Contractive(0.01, probes=1),
+        training=Training(8, batch_size=16, optimizer=Adam(3e-3), validation_fraction=0.2, patience=4),
+        random_state=0,
+    ),
+}
+COMPOSITIONS = {**AUTOENCODERS, **STACKS}
 
 
 def digits(dtype: type = np.float64, n_samples: int = 200) -> np.ndarray:

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from embudo.models.persistence import load
     from embudo.models.presets import (
         contractive_autoencoder,
+        deep_autoencoder,
         denoising_autoencoder,
         k_sparse_autoencoder,
+        make_stack,
         sparse_autoencoder,
         undercomplete_autoencoder,
     )
+    from embudo.models.stacked import StackedAutoencoder
     from embudo.parts.architectures import MLP
     from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
     from embudo.parts.optimizers import SGD, Adam
@@ -27,10 +30,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Autoencoder": "models.autoencoder",
+    "StackedAutoencoder": "models.stacked",
     "load": "models.persistence",
     "contractive_autoencoder": "models.presets",
+    "deep_autoencoder": "models.presets",
     "denoising_autoencoder": "models.presets",
     "k_sparse_autoencoder": "models.presets",
+    "make_stack": "models.presets",
     "sparse_autoencoder": "models.presets",
     "undercomplete_autoencoder": "models.presets",
     "GaussianNoise": "parts.corruptions",
@@ -63,12 +69,15 @@ __all__ = [
     "KLSparsity",
     "MaskingNoise",
     "SaltAndPepper",
+    "StackedAutoencoder",
     "TopK",
     "Training",
     "contractive_autoencoder",
+    "deep_autoencoder",
     "denoising_autoencoder",
     "k_sparse_autoencoder",
     "load",
+    "make_stack",
     "sparse_autoencoder",
     "undercomplete_autoencoder",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse
@@ -44,6 +45,26 @@ class Scaler:
             return rows
         result: np.ndarray = rows * self.scale.astype(rows.dtype) + self.offset.astype(rows.dtype)
         return result
+
+    @classmethod
+    def restored(cls, kind: Any, arrays: Sequence[np.ndarray], n_features: int) -> Self:
+        """Return the scaler of offset and scale as read from a file.
+
+        Raises
+        ------
+        InvalidParameter, InvalidData
+            If they are not what a scaler of `n_features` features holds.
+        """
+        check_choice("The scaling", kind, ("standard", "minmax", "pixels", None))
+        if kind is None:
+            return cls(None)
+        offset, scale = arrays
+        for array in (offset, scale):
+            if array.shape not in {(1,), (n_features,)} or array.dtype != np.float64 or not np.isfinite(array).all():
+                raise InvalidData(f"The scaling is not {n_features} finite numbers.")
+        if not (scale > 0).all():
+            raise InvalidData("The scales are not all greater than 0.")
+        return cls(kind, offset, scale)
 
 
 def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False) -> Scaler:

@@ -43,7 +43,7 @@ def run(
     *,
     validation: tuple[Rows, Rows] | None = None,
     open_ended: bool = False,
-) -> None:
+) -> bool:
     """Train, and leave the best (with patience) or last weights in place.
 
     Parameters
@@ -61,6 +61,11 @@ def run(
     open_ended : bool, default=False
         Whether more may follow, as in ``partial_fit``.
 
+    Returns
+    -------
+    bool
+        Whether the training came to its end, and was not stopped by Ctrl-C.
+
     Raises
     ------
     TrainingDiverged
@@ -73,7 +78,7 @@ def run(
     """
     first = len(history.get("epoch", ())) + 1
     kept = Snapshot([*step.parameters, *step.objective.buffers()])
-    best, best_epoch = float("inf"), first
+    best, best_epoch, completed = float("inf"), first, True
     last = first + training.n_epochs(batches.n_samples) - 1
     progress = Progress(training.verbose, last)
     try:
@@ -100,6 +105,7 @@ def run(
         kept.restore()
         raise
     except KeyboardInterrupt:
+        completed = False
         warnings.warn(
             f"Training was interrupted after {len(history.get('epoch', ()))} of {last} epochs: "
             "the model keeps what it has learnt so far.",
@@ -108,3 +114,4 @@ def run(
         )
     if training.patience is not None and best < float("inf"):
         kept.restore()
+    return completed

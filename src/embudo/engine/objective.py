@@ -63,9 +63,6 @@ class Objective(nn.Module):
         code = pre if network.sparsity is None else network.sparsity(pre)
         output, y = self._decoded(code)
         terms = {"reconstruction": self.loss(output, target, emphasis)}
-        costs = [cost for rule in self.rules if (cost := rule.take_cost()) is not None]
-        if costs:
-            terms["sparsity"] = torch.stack(costs).sum()
         if self.revive is not None:
             terms["revival"] = self._revival(pre, target, *self.revive)
         if self.penalties:
@@ -81,6 +78,9 @@ class Objective(nn.Module):
                 memory=self.memory,
             )
             terms.update({kind: penalty(step) for kind, penalty in self.penalties.items()})
+        costs = [cost for rule in self.rules if (cost := rule.take_cost()) is not None]
+        if costs:
+            terms["sparsity"] = torch.stack(costs).sum()
         return terms
 
     def reconstruction_loss(self, x: Tensor, target: Tensor) -> Tensor:

@@ -5,32 +5,29 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from sklearn.utils import check_random_state
+from torch import Tensor
 
 from embudo.data.arrays import Matrix
-from embudo.data.scaling import fit_scaler
+from embudo.data.scaling import Scaler, fit_scaler
 from embudo.engine.history import History
-from embudo.engine.loop import AutogradStep
-from embudo.engine.objective import CorruptionFunction, Objective
+from embudo.engine.objective import CorruptionFunction
 from embudo.engine.runtime import check_memory, resolve_runtime
 from embudo.errors import InvalidParameter, check_choice, check_number
 from embudo.models.base import BaseAutoencoder
+from embudo.models.composed import cpu_weights
 from embudo.models.initialisation import INITS, check_pca, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
 from embudo.parts.architectures import MLP
 from embudo.parts.corruptions import Corruption, MaskingNoise
 from embudo.parts.losses import resolve_loss
-from embudo.parts.part import Part
 from embudo.parts.penalties import L1, Penalty
 from embudo.parts.sparsities import Sparsity, TopK
 from embudo.parts.training import Training
-
-if TYPE_CHECKING:
-    pass
 
 
 class Autoencoder(BaseAutoencoder):
@@ -144,7 +141,7 @@ class Autoencoder(BaseAutoencoder):
         corruption: Corruption | CorruptionFunction | None = None,
         sparsity: Sparsity | None = None,
         penalty: Penalty | None = None,
-        loss: str | Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = "squared_error",
+        loss: str | Callable[[Tensor, Tensor], Tensor] = "squared_error",
         scale: str | None = "auto",
         sparse_output: bool = False,
         init: str = "auto",
@@ -236,11 +233,7 @@ class Autoencoder(BaseAutoencoder):
         self.decoder_: MLP = self._part("decoder", MLP) or self.encoder_.mirrored()
         self.training_: Training = self._part("training", Training)
         self._part("sparsity", Sparsity)
-        if isinstance(self.corruption, Part) or not callable(self.corruption):
-            self._part("corruption", Corruption)
-        penalty = self._part("penalty", Penalty)
-        if penalty is not None:
-            penalty.check(self.code_activation)
+        self._check_costs(self.code_activation)
         if self.n_components is not None:
             check_number("Autoencoder.n_components (when not None)", self.n_components, low=1, integer=True)
         self.n_components_ = max(1, n_features // 2) if self.n_components is None else int(self.n_components)
@@ -265,14 +258,13 @@ class Autoencoder(BaseAutoencoder):
         decoder = self.decoder_.build(m, n, self.output_activation, tied_to=encoder if self.tied else None)
         return Network(encoder, decoder, self.sparsity.build(m) if self.sparsity else None)
 
-    def _make_step(self) -> AutogradStep:
-        loss = resolve_loss(self.loss, self.output_activation)
-        objective = Objective(
-            self.module_,
-            loss,
-            corruption=self.corruption,
-            penalty=self.penalty,
-            revive=self.sparsity.revival if self.sparsity else None,
-            seed=self.seed_,
-        )
-        return AutogradStep(objective, self.training_, self._runtime())
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        scaling = {"offset": self.scaler_.offset, "scale": self.scaler_.scale}
+        tensors = {f"scaler.{name}": torch.from_numpy(array) for name, array in scaling.items() if array is not None}
+        return {"scaling": self.scaler_.kind}, cpu_weights(self.module_) | tensors
+
+    def _relearn(self, card: dict[str, Any], tensors: dict[str, Tensor], inner: dict[str, Any], device: str) -> None:
+        arrays = [tensors.pop(name).numpy() for name in ("scaler.offset", "scaler.scale") if name in tensors]
+        self.scaler_ = Scaler.restored(card["scaling"], arrays, self.n_features_in_)
+        self._resolve(self.n_features_in_)
+        self._load_weights(tensors, device)

@@ -16,13 +16,18 @@ from embudo.data.batches import Batches, Rows, make_rows, split
 from embudo.data.scaling import Scaler
 from embudo.data.sparse import stack_rows
 from embudo.engine.fitting import run
-from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
+from embudo.engine.objective import CorruptionFunction, Objective
 from embudo.engine.runtime import Runtime
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
 from embudo.nn.network import Network
+from embudo.parts.corruptions import Corruption
+from embudo.parts.losses import resolve_loss
+from embudo.parts.part import Part
+from embudo.parts.penalties import Penalty
+from embudo.parts.sparsities import Sparsity
 from embudo.parts.training import Training
 
 if TYPE_CHECKING:
@@ -38,13 +43,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
     module_: Network
     scaler_: Scaler
     training_: Training
-    history_: History
-    seed_: int
     n_components_: int
-    n_features_in_: int
     code_activation: str
+    output_activation: str
     sparse_output: bool
-    scale: str | None
+    sparsity: Sparsity | None
+    corruption: Corruption | CorruptionFunction | None
+    penalty: Penalty | None
+    loss: Any
+    _completed = True  #: whether the last training came to its end
 
     # ------------------------------------------------------------------ preparing and learning
 
@@ -76,6 +83,25 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             )
         return pair, held_out
 
+    def _check_costs(self, code_activation: str) -> None:
+        """Check what is seen and what costs, beside the distance itself, while training."""
+        if isinstance(self.corruption, Part) or not callable(self.corruption):
+            self._part("corruption", Corruption)
+        penalty = self._part("penalty", Penalty)
+        if penalty is not None:
+            penalty.check(code_activation)
+
+    def _make_step(self) -> AutogradStep:
+        objective = Objective(
+            self.module_,
+            resolve_loss(self.loss, self.output_activation),
+            corruption=self.corruption,
+            penalty=self.penalty,
+            revive=self.sparsity.revival if self.sparsity else None,
+            seed=self.seed_,
+        )
+        return AutogradStep(objective, self.training_, self._runtime())
+
     def _runtime(self) -> Runtime:
         weight = next(self.module_.parameters())
         return Runtime(weight.device, weight.dtype, self.training_.precision == "bfloat16")
@@ -100,7 +126,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         validation = None if held_out is None else (self._rows(held_out[0]), self._rows(held_out[1]))
         n_weights = sum(p.numel() for p in step.parameters)
         with step.runtime.threads(3 * n_weights * batch_size):
-            run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
+            self._completed = run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
 
     # ------------------------------------------------------------------ using what was learnt
 

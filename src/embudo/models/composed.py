@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from embudo.data.arrays import Matrix, as_array, check_finite
+from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.nn.network import Network
@@ -28,7 +29,11 @@ class Composed(BaseEstimator):
     _default_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     #: what a parameter that is None might be
     _example_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
+    n_features_in_: int
+    feature_names_in_: np.ndarray
     sample_shape_: tuple[int, ...] | None
+    seed_: int
+    history_: History
     _step: AutogradStep | None = None  #: kept between calls of partial_fit
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -118,6 +123,26 @@ class Composed(BaseEstimator):
         super().__setstate__(state)
         if weights is not None:
             self._load_weights(safetensors.torch.load(weights))
+
+    # what a file keeps of a fitted estimator
+
+    def _inner(self) -> dict[str, Composed]:
+        """Return the fitted estimators that this one is made of, by name."""
+        return {}
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what was learnt, apart from the inner estimators: what JSON can hold, and tensors by name."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it has learnt.")
+
+    def _relearn(self, card: dict[str, Any], tensors: dict[str, Tensor], inner: dict[str, Any], device: str) -> None:
+        """Set what `_learnt` returned, checked, between inner estimators that are restored.
+
+        Raises
+        ------
+        EmbudoError
+            If it is not what the parameters ask for.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it has learnt.")
 
     def _build_network(self) -> Network:
         """Return the network that the parameters and the number of features ask for."""

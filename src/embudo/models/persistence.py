@@ -16,23 +16,23 @@ import safetensors
 import safetensors.torch
 import sklearn
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 import embudo
-from embudo.data.scaling import Scaler
 from embudo.engine.runtime import resolve_runtime
 from embudo.errors import FileFormatError, InvalidParameter, check_choice, check_number, reason
-from embudo.models.autoencoder import Autoencoder
-from embudo.models.composed import cpu_weights
+from embudo.models.composed import Composed
 from embudo.parts.expression import parse
 from embudo.parts.part import Part, plain
 from embudo.parts.training import Training
 
 FORMAT_VERSION = 1
-ESTIMATORS = {"Autoencoder": Autoencoder}
+#: estimators that a file may hold, by their public names
+ESTIMATORS = ("Autoencoder", "StackedAutoencoder")
 
 
-def save(estimator: Autoencoder, path: str | Path) -> None:
+def save(estimator: Composed, path: str | Path) -> None:
     """Write a fitted estimator to one file, as a whole or not at all.
 
     A callable loss is not stored; its name is, and `load` asks for it.
@@ -44,48 +44,72 @@ def save(estimator: Autoencoder, path: str | Path) -> None:
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     """
-    from sklearn.utils.validation import check_is_fitted
-
     check_is_fitted(estimator)
-    tensors = cpu_weights(estimator.module_)
-    scaler = estimator.scaler_
-    if scaler.offset is not None and scaler.scale is not None:
-        tensors |= {
-            "scaler.offset": torch.from_numpy(scaler.offset),
-            "scaler.scale": torch.from_numpy(scaler.scale),
-        }
-    params = estimator.get_params(deep=False)
-    callables = {
-        name: getattr(value, "__name__", "callable")
-        for name, value in params.items()
-        if callable(value) and not isinstance(value, Part)
-    }
-    if not isinstance(params["random_state"], int | np.integer | None):
-        params["random_state"] = None  # the state of a generator says nothing about the model
-    names = getattr(estimator, "feature_names_in_", None)
-    card = {
-        "format_version": FORMAT_VERSION,
-        "class": type(estimator).__name__,
-        "params": {name: repr(plain(value)) for name, value in params.items() if name not in callables},
-        "callables": callables,
-        "n_features_in": estimator.n_features_in_,
-        "feature_names_in": None if names is None else list(map(str, names)),
-        "sample_shape": estimator.sample_shape_,
-        "scaling": scaler.kind,
-        "seed": estimator.seed_,
-        "history": estimator.history_,
-        "versions": {
-            "embudo": embudo.__version__,
-            "torch": torch.__version__,
-            "scikit-learn": sklearn.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+    card, tensors = _describe(estimator)
+    card["versions"] = {
+        "embudo": embudo.__version__,
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
     }
     write_atomically(path, safetensors.torch.save(tensors, metadata={"embudo": json.dumps(card)}))
 
 
-def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoencoder:
+def _describe(estimator: Composed) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what there is to say of a fitted estimator and those within it, and their weights by name."""
+    learnt, tensors = estimator._learnt()
+    inner = []
+    for number, (name, within) in enumerate(estimator._inner().items()):
+        card, weights = _describe(within)
+        inner.append([name, card])
+        tensors |= {f"{number}/{key}": weight for key, weight in weights.items()}
+    names = getattr(estimator, "feature_names_in_", None)
+    card = {
+        "format_version": FORMAT_VERSION,
+        **_as_text(estimator),
+        "callables": {
+            name: getattr(value, "__name__", "callable")
+            for name, value in estimator.get_params().items()
+            if _is_function(value)
+        },
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": None if names is None else list(map(str, names)),
+        "sample_shape": estimator.sample_shape_,
+        "seed": estimator.seed_,
+        "history": estimator.history_,
+        **learnt,
+    }
+    return card | ({"inner": inner} if inner else {}), tensors
+
+
+def _as_text(value: Any) -> Any:
+    """Return a parameter as text, an estimator as its class and its parameters, a list of named ones as pairs."""
+    if isinstance(value, Composed):
+        params = value.get_params(deep=False)
+        if not isinstance(params["random_state"], int | np.integer | None):
+            params["random_state"] = None  # the state of a generator says nothing about the model
+        kept = {name: _as_text(param) for name, param in params.items() if not _is_function(param)}
+        return {"class": type(value).__name__, "params": kept}
+    if isinstance(value, list | tuple) and any(isinstance(element, Composed) for pair in value for element in pair):
+        return [[name, _as_text(level)] for name, level in value]
+    return repr(plain(value))
+
+
+def _from_text(value: Any) -> Any:
+    """Return the parameter that `_as_text` made `value` of."""
+    if isinstance(value, dict):
+        check_choice("The class", value["class"], ESTIMATORS)
+        kind = getattr(embudo, value["class"])
+        return kind(**{name: _from_text(param) for name, param in value["params"].items()})
+    return [(name, _from_text(level)) for name, level in value] if isinstance(value, list) else parse(value)
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, Part)
+
+
+def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
     """Read a model that `save` wrote.
 
     Parameters
@@ -100,8 +124,8 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoenco
 
     Returns
     -------
-    Autoencoder
-        Fitted; `transform` gives the same bits as that of the model saved, on the same machine.
+    Autoencoder or StackedAutoencoder
+        What was saved, fitted; `transform` gives the same bits as that of the model saved, on the same machine.
 
     Raises
     ------
@@ -135,7 +159,7 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Autoenco
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     try:
         return _restore(card, tensors, place, callables)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
         raise FileFormatError(f"'{path}' is damaged or not a model of this embudo: {reason(error)}.") from None
 
 
@@ -173,10 +197,9 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card
 
 
-def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, callables: dict[str, Any]) -> Autoencoder:
-    check_choice("The class", card["class"], ESTIMATORS)
-    params = {name: parse(text) for name, text in card["params"].items()}
-    estimator = ESTIMATORS[card["class"]](**params, **{name: callables[name] for name in card["callables"]})
+def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, callables: dict[str, Any]) -> Composed:
+    estimator: Composed = _from_text({"class": card["class"], "params": card["params"]})
+    estimator.set_params(**{name: callables[name] for name in card["callables"]})
     n, names, shape, history = (card[name] for name in ("n_features_in", "feature_names_in", "sample_shape", "history"))
     check_number("The number of features", n, low=1, integer=True)
     if shape is not None and (not all(isinstance(size, int) for size in shape) or math.prod(shape) != n):
@@ -191,24 +214,13 @@ def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, call
     estimator.sample_shape_ = None if shape is None else tuple(shape)
     estimator.seed_ = int(card["seed"])
     estimator.history_ = history
-    estimator.scaler_ = _restore_scaler(card["scaling"], tensors, n)
-    estimator._resolve(estimator.n_features_in_)
-    estimator._load_weights(tensors, device)
+    inner = {}
+    for number, (name, within) in enumerate(card.get("inner", [])):
+        own = {key: tensors.pop(key) for key in list(tensors) if key.startswith(f"{number}/")}
+        functions = {key: callables[f"{name}__{key}"] for key in within["callables"]}
+        inner[name] = _restore(within, {key.partition("/")[2]: value for key, value in own.items()}, device, functions)
+    estimator._relearn(card, tensors, inner, device)
     return estimator
-
-
-def _restore_scaler(kind: Any, tensors: dict[str, Tensor], n_features: int) -> Scaler:
-    """Take offset and scale out of `tensors`, and check them."""
-    check_choice("The scaling", kind, ("standard", "minmax", "pixels", None))
-    if kind is None:
-        return Scaler(None)
-    offset, scale = (tensors.pop(f"scaler.{name}").numpy() for name in ("offset", "scale"))
-    for array in (offset, scale):
-        if array.shape not in {(1,), (n_features,)} or array.dtype != np.float64 or not np.isfinite(array).all():
-            raise FileFormatError(f"Its scaling is not {n_features} finite numbers.")
-    if not (scale > 0).all():
-        raise FileFormatError("Its scales are not all greater than 0.")
-    return Scaler(kind, offset, scale)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from sklearn.base import clone
+
 from embudo.models.autoencoder import Autoencoder
+from embudo.models.stacked import StackedAutoencoder
 from embudo.parts.architectures import MLP
 from embudo.parts.corruptions import MaskingNoise
 from embudo.parts.penalties import Contractive, KLSparsity
@@ -167,3 +171,82 @@ def contractive_autoencoder(n_components: int, *, weight: float = 0.1, **params:
     Contractive(0.5)
     """
     return Autoencoder(n_components, **{**_LOGISTIC, "tied": True, "penalty": Contractive(weight), **params})
+
+
+def make_stack(template: Autoencoder, sizes: Sequence[int], **params: Any) -> StackedAutoencoder:
+    """Return a stack of copies of one autoencoder, each with a code of its own size.
+
+    The levels are named "level1", "level2" and so on from the samples up. Those above the first reconstruct codes:
+    their output has the activation of the codes, which it needs no scaling to reach, and a cross-entropy becomes a
+    squared error where codes are no probabilities.
+
+    Parameters
+    ----------
+    template : Autoencoder
+        What the levels have in common.
+    sizes : sequence of int
+        Size of the code of each level.
+    **params
+        Parameters of `StackedAutoencoder`.
+
+    Returns
+    -------
+    StackedAutoencoder
+
+    Raises
+    ------
+    InvalidParameter
+        If there are no sizes.
+
+    Examples
+    --------
+    >>> from embudo import Autoencoder, make_stack
+    >>> stack = make_stack(Autoencoder(code_activation="tanh"), (500, 250, 30), random_state=0)
+    >>> stack.set_params(level3__code_activation="identity").get_params()["level3"]
+    Autoencoder(n_components=30)
+    """
+    layers = []
+    for number, size in enumerate(sizes, 1):
+        level = clone(template).set_params(n_components=size)
+        if number > 1:
+            level.set_params(output_activation=template.code_activation)
+            if template.code_activation != "identity":
+                level.set_params(scale=None)  # the codes below lie where this activation can reach
+            if template.code_activation != "sigmoid" and template.loss == "cross_entropy":
+                level.set_params(loss="squared_error")
+        layers.append((f"level{number}", level))
+    return StackedAutoencoder(layers, **params)
+
+
+def deep_autoencoder(sizes: Sequence[int], *, activation: str = "sigmoid", **params: Any) -> StackedAutoencoder:
+    """Return a stack whose levels halve the way to a small linear code, after Hinton and Salakhutdinov [1]_.
+
+    Logistic hidden layers, a linear topmost code, logistic output: inputs are probabilities, such as grey values. The
+    paper's levels are Boltzmann machines; these are autoencoders.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Size of the code of each level; the paper's are (1000, 500, 250, 30).
+    activation : str, default="sigmoid"
+        Activation of the codes but the topmost.
+    **params
+        Parameters of `StackedAutoencoder`.
+
+    Returns
+    -------
+    StackedAutoencoder
+
+    References
+    ----------
+    .. [1] Hinton and Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
+
+    Examples
+    --------
+    >>> from embudo import deep_autoencoder
+    >>> [name for name, level in deep_autoencoder((1000, 500, 250, 30)).layers]
+    ['level1', 'level2', 'level3', 'level4']
+    """
+    template = Autoencoder(code_activation=activation, output_activation="sigmoid", loss="cross_entropy")
+    stack = make_stack(template, sizes, **params)
+    return stack.set_params(**{f"level{len(sizes)}__code_activation": "identity"})

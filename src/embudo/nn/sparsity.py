@@ -24,19 +24,20 @@ class SparsityModule(nn.Module):
         self.n_components = n_components
         self.done = 1.0  #: share of the training that is over
         self.silent_steps: Tensor | None = None
+        self._noted = False  #: whether this step's code was seen
         self._cost: Tensor | None = None
 
     def forward(self, pre: Tensor) -> Tensor:
-        """Return the code of `pre`; while training, note which units spoke and what the rule costs."""
+        """Return the code of `pre`; the first time in a training step, note which units spoke and what it costs."""
         code = self.select(pre)
-        if self.training:
+        if self.training and not self._noted:
             self.observe(code)
-            self._cost = self.cost(pre)
+            self._noted, self._cost = True, self.cost(pre)
         return code
 
     def take_cost(self) -> Tensor | None:
-        """Return what the rule cost in this step, or None, and keep no hold of it."""
-        cost, self._cost = self._cost, None
+        """Return what the rule cost in this step, or None; what comes next is another step."""
+        cost, self._noted, self._cost = self._cost, False, None
         return cost
 
     def select(self, pre: Tensor) -> Tensor:

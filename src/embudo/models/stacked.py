@@ -1,0 +1,449 @@
+"""`StackedAutoencoder`: one autoencoder on the code of another, learnt level by level, then as one network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from embudo.engine.objective import CorruptionFunction
+from embudo.engine.progress import say, titled
+from embudo.engine.runtime import Runtime, resolve_runtime
+from embudo.errors import FileFormatError, InvalidParameter, check_choice
+from embudo.models.autoencoder import Autoencoder
+from embudo.models.base import BaseAutoencoder, Pair, at
+from embudo.models.composed import Composed
+from embudo.nn.network import Affine, Network, unrolled
+from embudo.parts.corruptions import Corruption, MaskingNoise
+from embudo.parts.optimizers import Adam
+from embudo.parts.penalties import L1, Penalty
+from embudo.parts.sparsities import Sparsity
+from embudo.parts.training import Training
+
+FINE_TUNE = ("reconstruction", None)
+FINE_TUNING = "fine-tuning"  #: name of the last stage
+MEASURED = 10_000  #: samples at most whose error is measured after a stage, where none are held out
+
+
+class StackedAutoencoder(BaseAutoencoder):
+    """Autoencoders on top of each other: each learns the codes of the one below, then all are fine-tuned as one.
+
+    Layer by layer, each autoencoder is trained by itself on the codes of the one below it, with its own corruption,
+    sparsity, penalties and training. Then encoders and decoders are unrolled into one deep network,
+    ``f = f_L ... f_2 f_1`` and ``g = g_1 g_2 ... g_L``, which backpropagation fine-tunes on the reconstruction of
+    the samples [1]_ [2]_. The levels form a hierarchy: each is a more abstract description of the one below.
+
+    Parameters
+    ----------
+    layers : list of (str, Autoencoder)
+        The autoencoders from the samples up, each with a name. Their parameters are nested under it, as in
+        ``edges__n_components``.
+    fine_tune : {"reconstruction", None}, default="reconstruction"
+        What the whole network is trained on after its levels: the loss of the first level, or nothing, which leaves
+        the greedy solution.
+    corruption : corruption, several joined by +, callable or None, default=None
+        What the first encoder sees during fine-tuning.
+    penalty : penalty, sum of penalties or None, default=None
+        What the topmost code costs during fine-tuning.
+    training : Training or None, default=None
+        How the whole network is fine-tuned. None is ``Training(optimizer=Adam(1e-3))``. Its `validation_fraction` is
+        held out from all levels, and with a `run_dir` each of them keeps its state in a folder there: fitted again, a
+        stack that was stopped goes on at the level where it was.
+    random_state : int, RandomState or None, default=None
+        Decides what the levels leave open.
+
+    Attributes
+    ----------
+    layers_ : list of (str, Autoencoder)
+        The fitted levels. They share their weights with `module_`, so fine-tuning changes them too.
+    stages_ : dict of lists
+        A table with one row a stage, each level and the fine-tuning: its name, size of the code, epochs, seconds, and
+        the reconstruction error of the samples through all levels so far, held out ("validation_error") or, where
+        none are, learnt from ("training_error").
+    module_ : torch.nn.Module
+        The unrolled network, between scaled features and the topmost code.
+    history_ : dict of lists
+        The fine-tuning, one row an epoch; each level has a history of its own.
+    training_, scaler_, n_components_, seed_, n_features_in_, feature_names_in_, sample_shape_
+        As of `Autoencoder`.
+
+    Raises
+    ------
+    InvalidParameter, InvalidData
+        From `fit`, in one sentence.
+    TrainingDiverged
+        From `fit`, if a loss stops being finite.
+
+    References
+    ----------
+    .. [1] Hinton and Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
+    .. [2] Bengio, Lamblin, Popovici and Larochelle (2007). Greedy layer-wise training of deep networks. NIPS 19.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from embudo import Autoencoder, StackedAutoencoder, Training
+    >>> X = load_digits().data / 16
+    >>> quick = Training(epochs=5)
+    >>> stack = StackedAutoencoder(
+    ...     [
+    ...         ("strokes", Autoencoder(32, code_activation="sigmoid", training=quick)),
+    ...         ("digits", Autoencoder(8, training=quick)),
+    ...     ],
+    ...     training=quick,
+    ...     random_state=0,
+    ... ).fit(X)
+    >>> {name: codes.shape for name, codes in stack.codes(X).items()}
+    {'strokes': (1797, 32), 'digits': (1797, 8)}
+    >>> stack.stages_["stage"]
+    ['strokes', 'digits', 'fine-tuning']
+    """
+
+    _default_parts = MappingProxyType({"training": Training(optimizer=Adam(1e-3))})
+    _example_parts = MappingProxyType({"corruption": MaskingNoise(0.3), "penalty": L1(1e-3)})
+
+    def __init__(
+        self,
+        layers: list[tuple[str, Autoencoder]],
+        *,
+        fine_tune: str | None = "reconstruction",
+        corruption: Corruption | CorruptionFunction | None = None,
+        penalty: Penalty | None = None,
+        training: Training | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.layers = layers
+        self.fine_tune = fine_tune
+        self.corruption = corruption
+        self.penalty = penalty
+        self.training = training
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; with `deep`, also each level and its parameters, as ``name__parameter``."""
+        params = super().get_params(deep)
+        if deep:
+            for name, level in self._named_layers().items():
+                params |= {name: level} | {f"{name}__{key}": value for key, value in level.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, a level by its name, or a parameter of a level by ``name__parameter``.
+
+        Raises
+        ------
+        InvalidParameter
+            If a name is unknown or a value is not allowed.
+        """
+        if "layers" in params:
+            self.layers = params.pop("layers")
+        levels = self._named_layers()
+        whole = {name: params.pop(name) for name in list(params) if name in levels}
+        if whole:
+            self.layers = list((levels | whole).items())
+        for key in list(params):
+            name, _, parameter = key.partition("__")
+            if name in levels:
+                (levels | whole)[name].set_params(**{parameter: params.pop(key)})
+        return super().set_params(**params)
+
+    def _named_layers(self) -> dict[str, Any]:
+        """Return the levels by name; none where `layers` holds what `fit` will refuse."""
+        good = isinstance(self.layers, list | tuple) and all(map(_is_named, self.layers))
+        return dict(self.layers) if good else {}
+
+    # what the network as a whole has from its ends
+
+    @property
+    def code_activation(self) -> str:  # type: ignore[override]
+        """Activation of the topmost code."""
+        return self._levels[-1].code_activation
+
+    @property
+    def sparse_output(self) -> bool:  # type: ignore[override]
+        """Whether the topmost codes are returned as CSR matrices."""
+        return self._levels[-1].sparse_output
+
+    @property
+    def sparsity(self) -> Sparsity | None:  # type: ignore[override]
+        """Which units of the topmost code may speak."""
+        return self._levels[-1].sparsity
+
+    @property
+    def output_activation(self) -> str:  # type: ignore[override]
+        """Activation of the output."""
+        return self._levels[0].output_activation
+
+    @property
+    def loss(self) -> Any:
+        """Distance of output and input."""
+        return self._levels[0].loss
+
+    @property
+    def _levels(self) -> list[Autoencoder]:
+        return [level for _, level in self.layers_]
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(self, X: Any, y: Any = None, *, X_clean: Any = None, X_val: Any = None) -> Self:
+        """Learn level by level, then fine-tune.
+
+        Parameters
+        ----------
+        X : array, frame, tensor or sparse matrix of shape (n_samples, n_features), or images (n_samples, ...)
+            At least two samples, finite numbers.
+        y : ignored
+        X_clean : like X, optional
+            What shall come out for each sample of X. The first level and the fine-tuning learn it; the levels between
+            learn the codes of X.
+        X_val : like X, or a pair (X, X_clean), optional
+            Samples whose error is measured after each epoch and stage, and not learnt from.
+
+        Returns
+        -------
+        StackedAutoencoder
+            Where Ctrl-C stopped it: the levels learnt so far, the one at work included.
+        """
+        pair, held_out = self._pairs(X, X_clean, X_val)
+        self._resolve(pair[0].shape[1], validated=held_out is not None)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        pair, held_out = self._held_out(pair, held_out, self.training_, self.seed_)
+        self.layers_: list[tuple[str, Autoencoder]] = []
+        self.stages_: dict[str, list[Any]] = {}
+        self.history_ = {}
+        if self._pretrain(pair, held_out) and self.fine_tune is not None:
+            started = time.perf_counter()
+            with titled(FINE_TUNING):
+                self._learn(self._make_step(), pair, self._kept_under(FINE_TUNING, self.training_), held_out)
+            self._finish_stage(FINE_TUNING, self, started, pair, held_out)
+        return self
+
+    def _pretrain(self, pair: Pair, held_out: Pair | None) -> bool:
+        """Fit each level on the codes of the one below; return whether none was stopped."""
+        seeds = np.random.default_rng(self.seed_).integers(2**31 - 1, size=len(self.layers)).tolist()
+        runtime = resolve_runtime(self.training_)
+        below, below_val = self._in_shape(pair), held_out and self._in_shape(held_out)
+        for number, ((name, layer), seed) in enumerate(zip(self.layers, seeds, strict=True), 1):
+            started = time.perf_counter()
+            level = clone(layer)
+            own = {"training": level.training, "random_state": level.random_state}
+            level.training = self._kept_under(name, level._part("training", Training))
+            level.random_state = seed if level.random_state is None else level.random_state
+            with titled(f"{name} ({number}/{len(self.layers)})"):
+                X, target = below
+                level.fit(X, X_clean=None if target is X else target, X_val=below_val)
+            level.set_params(**own)
+            self.layers_.append((name, level))
+            self._unroll(runtime)
+            self._finish_stage(name, level, started, pair, held_out)
+            if not level._completed:
+                return False
+            if number < len(self.layers):
+                below, below_val = _codes(level, below), below_val and _codes(level, below_val)
+        return True
+
+    def _resolve(self, n_features: int, *, validated: bool) -> None:
+        """Check all parameters, also those of the levels, before anything is learnt."""
+        _check_layers(self.layers, taken=self.get_params(deep=False))
+        check_choice("StackedAutoencoder.fine_tune", self.fine_tune, FINE_TUNE)
+        self.training_: Training = self._part("training", Training)
+        validated = validated or self.training_.validation_fraction > 0
+        for name, layer in self.layers:
+            level = clone(layer)
+            level._resolve(n_features)
+            if not validated and level.training_.validation_fraction == 0 and level.training_.patience is not None:
+                raise InvalidParameter(
+                    f"The patience of level {name!r} needs validation: give fit an X_val, or set a "
+                    "validation_fraction, of the whole stack or of the level."
+                )
+            n_features = level.n_components_
+        self._check_costs(level.code_activation)
+
+    def _kept_under(self, name: str, training: Training) -> Training:
+        """Return `training` with a folder for its state, where the stack has one."""
+        return training
+
+    def _in_shape(self, pair: Pair) -> tuple[Any, Any]:
+        """Return samples and targets as the first level shall see them: images as images."""
+        if self.sample_shape_ is None:
+            return pair
+        X, target = pair
+        images = X.reshape(-1, *self.sample_shape_)
+        return images, images if target is X else target.reshape(-1, *self.sample_shape_)
+
+    def _unroll(self, runtime: Runtime | None = None) -> None:
+        """Make one network of the levels; no weight is copied."""
+        levels = self._levels
+        weight = next(levels[0].module_.parameters())
+        runtime = runtime or Runtime(weight.device, weight.dtype)
+        self.module_ = _unrolled(levels).to(runtime.device, runtime.dtype).eval()
+        self.scaler_, self.n_components_ = levels[0].scaler_, levels[-1].n_components_
+        self._n_features_out = self.n_components_
+
+    def _finish_stage(
+        self, name: str, learnt: BaseAutoencoder, started: float, pair: Pair, held_out: Pair | None
+    ) -> None:
+        """Measure what the levels so far have come to, say and record it."""
+        seconds = time.perf_counter() - started
+        measured = held_out or at(np.arange(min(MEASURED, pair[0].shape[0])), pair)
+        error, where = float(self._errors(measured).mean()), "training" if held_out is None else "validation"
+        epochs = len(learnt.history_["epoch"])
+        row = {"stage": name, "n_components": self.n_components_, "epochs": epochs, "seconds": seconds}
+        for column, value in (row | {f"{where}_error": error}).items():
+            self.stages_.setdefault(column, []).append(value)
+        text = f"{name}: {where} error {error:.5g} of {self.n_features_in_} features through {self.n_components_}"
+        say(f"{text}, after {epochs} epochs in {seconds:.1f} s", self.training_.verbose)
+
+    # ------------------------------------------------------------------ using what was learnt
+
+    def codes(self, X: Any) -> dict[str, Any]:
+        """Return the codes of every level, from the samples up.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        dict of str to ndarray or CSR matrix of shape (n_samples, n_components of the level)
+            By the names of the levels.
+        """
+        check_is_fitted(self)
+        codes: Any = self._validated(X, reset=False)
+        return {name: (codes := level.transform(codes)) for name, level in self.layers_}
+
+    def transform(self, X: Any, level: str | None = None) -> Any:
+        """Return the codes of a level.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+        level : str or None, default=None
+            Name of the level; None is the topmost.
+
+        Returns
+        -------
+        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
+            float32 where it holds numbers like X's exactly, else float64.
+        """
+        if level is None:
+            return super().transform(X)
+        levels = self._up_to(level)
+        return self._encoded(X, _unrolled(levels), levels[-1].n_components_, levels[-1].sparse_output)
+
+    def inverse_transform(self, codes: Any, level: str | None = None) -> np.ndarray:
+        """Return the reconstructions of the codes of a level.
+
+        Parameters
+        ----------
+        codes : array or sparse matrix of shape (n_samples, n_components)
+        level : str or None, default=None
+            Name of the level; None is the topmost.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
+            In the units of the data, float32 where `codes` are, else float64.
+        """
+        if level is None:
+            return super().inverse_transform(codes)
+        levels = self._up_to(level)
+        return self._decoded(codes, _unrolled(levels), levels[-1].n_components_)
+
+    def _up_to(self, level: str) -> list[Autoencoder]:
+        """Return the autoencoders of the levels up to the one of this name."""
+        check_is_fitted(self)
+        names = [name for name, _ in self.layers_]
+        check_choice("level", level, names)
+        return self._levels[: names.index(level) + 1]
+
+    def _inner(self) -> dict[str, Composed]:
+        return dict(self.layers_)
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return {"stages": self.stages_}, {}  # the levels hold the weights
+
+    def _relearn(self, card: dict[str, Any], tensors: dict[str, Tensor], inner: dict[str, Any], device: str) -> None:
+        self.layers_, self.stages_ = list(inner.items()), card["stages"]
+        _check_layers(self.layers_, taken=self.get_params(deep=False))
+        sizes = [self.n_features_in_, *(level.n_components_ for level in self._levels)]
+        if tensors or sizes[:-1] != [level.n_features_in_ for level in self._levels]:
+            raise FileFormatError("Its levels do not fit each other.")
+        if not all(isinstance(column, list) for column in self.stages_.values()):
+            raise FileFormatError("Its stages are not a table.")
+        self.training_ = self._part("training", Training)
+        self._unroll()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("module_", None)  # the levels hold its weights
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "layers_" in state:
+            self._unroll()
+
+
+def _check_layers(layers: Any, taken: Iterable[str]) -> None:
+    """Refuse what is no list of named autoencoders.
+
+    Raises
+    ------
+    InvalidParameter
+    """
+    pairs = isinstance(layers, list | tuple) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 for pair in layers
+    )
+    if not pairs or not layers or not all(isinstance(level, Autoencoder) for _, level in layers):
+        raise InvalidParameter(
+            'StackedAutoencoder.layers must be a list such as [("edges", Autoencoder(500)), ("parts", '
+            f"Autoencoder(100))]; got {layers!r}."
+        )
+    names = [name for name, _ in layers]
+    for name in names:
+        if not name or "__" in name or name in (*taken, FINE_TUNING):
+            raise InvalidParameter(
+                f"A level's name must be a word without '__' that is no parameter of the stack; got {name!r}."
+            )
+        if names.count(name) > 1:
+            raise InvalidParameter(f"StackedAutoencoder.layers names {name!r} twice: give each level its own name.")
+
+
+def _is_named(layer: Any) -> bool:
+    return (
+        isinstance(layer, list | tuple)
+        and len(layer) == 2
+        and isinstance(layer[0], str)
+        and isinstance(layer[1], Autoencoder)
+    )
+
+
+def _unrolled(levels: Sequence[Autoencoder]) -> Network:
+    return unrolled([level.module_ for level in levels], [_affine(level) for level in levels[1:]])
+
+
+def _affine(level: Autoencoder) -> tuple[Affine, Affine] | None:
+    """Return the scaling of the codes below a level, and back, as torch modules."""
+    weight, scaler = next(level.module_.parameters()), level.scaler_
+    if scaler.offset is None or scaler.scale is None:
+        return None
+    maps = ((1 / scaler.scale, -scaler.offset / scaler.scale), (scaler.scale, scaler.offset))
+    into, back = (Affine(*(torch.from_numpy(values).to(weight) for values in pair)) for pair in maps)
+    return into, back
+
+
+def _codes(level: Autoencoder, pair: tuple[Any, Any]) -> Pair:
+    """Return what the next level learns from, and what it shall put out: the codes of the samples."""
+    codes = level.transform(pair[0])
+    return codes, codes
