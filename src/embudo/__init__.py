@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embudo.apps.classification import AutoencoderClassifier
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.persistence import load
     from embudo.models.presets import (
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Autoencoder": "models.autoencoder",
+    "AutoencoderClassifier": "apps.classification",
     "StackedAutoencoder": "models.stacked",
     "load": "models.persistence",
     "contractive_autoencoder": "models.presets",
@@ -62,6 +64,7 @@ __all__ = [
     "SGD",
     "Adam",
     "Autoencoder",
+    "AutoencoderClassifier",
     "BatchTopK",
     "Contractive",
     "GaussianNoise",

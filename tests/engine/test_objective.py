@@ -21,7 +21,7 @@ from embudo import (
     TopK,
     Training,
 )
-from embudo.engine.objective import Objective
+from embudo.engine.objective import Reconstruction
 from embudo.errors import InvalidParameter
 from embudo.nn.layers import Dense, TiedDense, initialise
 from embudo.nn.network import Network
@@ -32,14 +32,14 @@ from embudo.parts.penalties import Penalty
 SIGMOIDS = {"code_activation": "sigmoid", "output_activation": "sigmoid", "loss": "cross_entropy"}
 
 
-def objective_of(sparsity=None, tied=False, **options) -> Objective:
+def objective_of(sparsity=None, tied=False, **options) -> Reconstruction:
     encoder = nn.Sequential(Dense(6, 8, "identity"))
     decoder = nn.Sequential(TiedDense(encoder[0]) if tied else Dense(8, 6, "identity"))
     network = Network(encoder, decoder, sparsity.build(8) if sparsity else None)
     initialise(network, torch.Generator().manual_seed(0))
     if sparsity:
         network.sparsity.reset()
-    return Objective(network.double(), squared_error, **options)
+    return Reconstruction(network.double(), squared_error, **options)
 
 
 def samples(n: int = 20) -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_the_encoder_sees_fresh_corruption_and_the_target_stays_clean(corruption
 def test_validation_is_measured_without_corruption_or_penalties():
     objective, x = objective_of(corruption=MaskingNoise(0.5), penalty=L1(1)), samples()
     expected = squared_error(objective.network(x), x)
-    assert torch.equal(objective.reconstruction_loss(x, x), expected)
+    assert torch.equal(objective.measure(x, x)["loss"], expected)
     assert set(objective(x, x)) == {"reconstruction", "l1"}
 
 
@@ -107,9 +107,7 @@ def test_nothing_is_corrupted_after_training():
 
 def test_a_corruption_of_ones_own_that_changes_the_shape_is_refused():
     ae = Autoencoder(5, corruption=lambda x, generator: x[:, :3], training=Training(1))
-    words = (
-        r"^Autoencoder\.corruption must return a batch of the shape it is given, \(16, 64\); it returned \(16, 3\)\.$"
-    )
+    words = r"^A corruption must return a batch of the shape it is given, \(16, 64\); it returned \(16, 3\)\.$"
     with pytest.raises(InvalidParameter, match=words):
         ae.fit(digits())
 

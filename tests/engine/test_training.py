@@ -18,7 +18,7 @@ from embudo import L1, L2, MLP, SGD, Adam, Autoencoder, Training
 from embudo.data.batches import Batches, TensorRows
 from embudo.engine.history import Epoch, append
 from embudo.engine.loop import AutogradStep, train
-from embudo.engine.objective import Objective
+from embudo.engine.objective import Reconstruction
 from embudo.engine.runtime import Runtime
 from embudo.errors import InvalidParameter, TrainingDiverged, TrainingInterrupted
 from embudo.nn.network import Network
@@ -35,7 +35,7 @@ def make_step(training: Training, penalty=None, loss="squared_error", output="id
         if isinstance(layer, nn.Linear):
             layer.reset_parameters(generator)
     network = Network(encoder, decoder).double()
-    return AutogradStep(Objective(network, resolve_loss(loss, output), penalty=penalty), training, CPU64)
+    return AutogradStep(Reconstruction(network, resolve_loss(loss, output), penalty=penalty), training, CPU64)
 
 
 def samples(n: int = 40) -> torch.Tensor:
@@ -66,7 +66,7 @@ def test_cross_entropy_on_logits_equals_that_of_probabilities():
     y = step.objective.network(x)
     expected = F.binary_cross_entropy(y, x, reduction="none").sum(1).mean()
     assert step.objective(x, x)["reconstruction"].item() == pytest.approx(expected.item(), rel=1e-12)
-    assert step.objective.reconstruction_loss(x, x).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert step.objective.measure(x, x)["loss"].item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_weight_decay_shrinks_weights_and_spares_biases():
@@ -109,7 +109,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_samples_also_with_a_short_last_ba
     expected = {name: value.item() for name, value in step.objective(x, x).items()}
     assert epoch.terms == pytest.approx(expected)
     assert epoch.loss == pytest.approx(sum(expected.values()))
-    assert epoch.validation_loss == pytest.approx(expected["reconstruction"])
+    assert epoch.validation["loss"] == pytest.approx(expected["reconstruction"])
 
 
 def test_history_is_a_table_that_pandas_reads():

@@ -78,7 +78,8 @@ def run(
     """
     first = len(history.get("epoch", ())) + 1
     kept = Snapshot([*step.parameters, *step.objective.buffers()])
-    best, best_epoch, completed = float("inf"), first, True
+    best: tuple[float, ...] | None = None
+    best_epoch, completed = first, True
     last = first + training.n_epochs(batches.n_samples) - 1
     progress = Progress(training.verbose, last)
     try:
@@ -94,10 +95,12 @@ def run(
             for epoch in epochs:
                 append(history, epoch)
                 progress.show(epoch)
-                if training.patience is None or epoch.validation_loss is None:
+                if training.patience is None or not epoch.validation:
                     kept.take()
-                elif epoch.validation_loss < best:
-                    best, best_epoch = epoch.validation_loss, epoch.number
+                    continue
+                bad = step.objective.badness(epoch.validation)
+                if best is None or bad < best:
+                    best, best_epoch = bad, epoch.number
                     kept.take()
                 elif epoch.number - best_epoch >= training.patience:
                     break
@@ -112,6 +115,6 @@ def run(
             TrainingInterrupted,
             stacklevel=2,
         )
-    if training.patience is not None and best < float("inf"):
+    if best is not None:
         kept.restore()
     return completed

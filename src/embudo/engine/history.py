@@ -18,8 +18,8 @@ class Epoch:
         From 1 on.
     terms : dict of str to float
         Mean of each term of the objective over the epoch, per sample.
-    validation_loss : float or None
-        Mean loss of the validation samples, per sample, without penalties.
+    validation : dict of str to float
+        Means over the validation samples: "loss", without penalties, and other measures; empty where there are none.
     learning_rate : float
         That of the last step.
     seconds : float
@@ -30,7 +30,7 @@ class Epoch:
 
     number: int
     terms: dict[str, float]
-    validation_loss: float | None
+    validation: dict[str, float]
     learning_rate: float
     seconds: float
     samples_per_second: float
@@ -46,8 +46,7 @@ def append(history: History, epoch: Epoch) -> None:
     row: dict[str, float] = {"epoch": epoch.number, "loss": epoch.loss}
     if len(epoch.terms) > 1:
         row |= epoch.terms
-    if epoch.validation_loss is not None:
-        row["validation_loss"] = epoch.validation_loss
+    row |= {f"validation_{name}": value for name, value in epoch.validation.items()}
     row |= {
         "learning_rate": epoch.learning_rate,
         "seconds": epoch.seconds,

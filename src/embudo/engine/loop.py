@@ -79,7 +79,7 @@ class AutogradStep:
         self.optimizer.zero_grad(set_to_none=True)
         with self.runtime.autocast():
             terms: dict[str, Tensor] = self.objective(x.to(self.runtime.device), target.to(self.runtime.device))
-            total = terms["reconstruction"] if len(terms) == 1 else torch.stack(list(terms.values())).sum()
+            total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
         total.backward()
         if self.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
@@ -139,14 +139,12 @@ def train(
         terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
         stepped = time.perf_counter()
         step.objective.eval()
-        _check_finite(terms, step, number)
-        held_out = None if validation is None else mean_loss(step, *validation)
-        if held_out is not None:
-            _check_finite({"validation_loss": held_out}, step, number)
+        measured = {} if validation is None else measure(step, *validation)
+        _check_finite(terms | {f"validation_{name}": value for name, value in measured.items()}, step, number)
         yield Epoch(
             number=number,
             terms=terms,
-            validation_loss=held_out,
+            validation=measured,
             learning_rate=step.lr,
             seconds=time.perf_counter() - started,
             samples_per_second=batches.n_samples / (stepped - started),
@@ -154,13 +152,18 @@ def train(
 
 
 @torch.no_grad()
-def mean_loss(step: AutogradStep, rows: Rows, targets: Rows) -> float:
-    """Return the mean loss of the reconstructions of `rows` from `targets`, per sample."""
-    total, device = 0.0, step.runtime.device
-    for x, target in zip(rows.blocks(), targets.blocks(), strict=True):
+def measure(step: AutogradStep, rows: Rows, targets: Rows) -> dict[str, float]:
+    """Return the objective's measures of held-out samples with their targets, means over all of them."""
+    totals: dict[str, float] = {}
+    device, start = step.runtime.device, 0
+    for x in rows.blocks():
+        target = x if targets is rows else targets.take(torch.arange(start, start + len(x)))
         with step.runtime.autocast():
-            total += float(step.objective.reconstruction_loss(x.to(device), target.to(device))) * len(x)
-    return total / len(rows)
+            measured = step.objective.measure(x.to(device), target.to(device))
+        for name, value in measured.items():
+            totals[name] = totals.get(name, 0.0) + float(value) * len(x)
+        start += len(x)
+    return {name: total / len(rows) for name, total in totals.items()}
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from embudo.errors import InvalidParameter
@@ -18,7 +19,59 @@ CorruptionFunction = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Objective(nn.Module):
-    """What is minimised: the distance of reconstruction and clean input, and what else costs.
+    """What is minimised: a batch and its targets in, named losses out.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its weights are what is learnt.
+    corruption : Corruption or callable, optional
+        What the network sees. A callable is given x and the generator.
+    seed : int, default=0
+        Decides what is drawn.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, corruption: Corruption | CorruptionFunction | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.corruption, self.rules = corruption, sparsity_rules(network)
+        self.generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
+        self.memory: dict[str, Tensor] = {}
+
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return each term of the objective, a scalar, by name; their sum is minimised."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it minimises.")
+
+    def measure(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return the mean of each measure over held-out samples, by name: "loss", without corruption, and others."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it measures.")
+
+    def badness(self, measured: dict[str, float]) -> tuple[float, ...]:
+        """Return what early stopping compares, the smaller the better, of the measures of all held-out samples."""
+        return (measured["loss"],)
+
+    def _corrupted(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.corruption is None:
+            return x, None
+        if isinstance(self.corruption, Corruption):
+            return self.corruption(x, self.generator)
+        x_in = self.corruption(x.clone(), self.generator)
+        if x_in.shape != x.shape:
+            raise InvalidParameter(
+                f"A corruption must return a batch of the shape it is given, {tuple(x.shape)}; it returned "
+                f"{tuple(x_in.shape)}."
+            )
+        return x_in, None
+
+    def _rule_costs(self) -> dict[str, Tensor]:
+        """Return what the sparsity rules cost in this step."""
+        costs = [cost for rule in self.rules if (cost := rule.take_cost()) is not None]
+        return {"sparsity": torch.stack(costs).sum()} if costs else {}
+
+
+class Reconstruction(Objective):
+    """The distance of reconstruction and clean input, and what else costs.
 
     Parameters
     ----------
@@ -26,14 +79,12 @@ class Objective(nn.Module):
         Its weights are what is learnt.
     loss : callable
         Of reconstruction and target; `cross_entropy` is given logits.
-    corruption : Corruption or callable, optional
-        What the encoder sees. A callable is given x and the generator.
     penalty : Penalty, optional
         What else costs.
     revive : tuple of int and float, optional
         How many dead units reconstruct a sample by themselves, and what the loss of that weighs.
-    seed : int, default=0
-        Decides what is drawn.
+    corruption, seed
+        As of `Objective`.
     """
 
     def __init__(
@@ -46,12 +97,9 @@ class Objective(nn.Module):
         revive: tuple[int, float] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.network, self.loss, self.corruption, self.revive = network, loss, corruption, revive
+        super().__init__(network, corruption=corruption, seed=seed)
+        self.network, self.loss, self.revive = network, loss, revive
         self.penalties: dict[str, Penalty] = penalty.terms if penalty else {}
-        self.rules = sparsity_rules(network)
-        self.generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
-        self.memory: dict[str, Tensor] = {}
         # the loss of probabilities is computed on their logits, where it keeps its precision
         self.logits = network.decoder[:-1] if loss is cross_entropy else None
 
@@ -78,27 +126,11 @@ class Objective(nn.Module):
                 memory=self.memory,
             )
             terms.update({kind: penalty(step) for kind, penalty in self.penalties.items()})
-        costs = [cost for rule in self.rules if (cost := rule.take_cost()) is not None]
-        if costs:
-            terms["sparsity"] = torch.stack(costs).sum()
-        return terms
+        return terms | self._rule_costs()
 
-    def reconstruction_loss(self, x: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of samples as they are, without corruption or penalties: what validation measures."""
-        return self.loss(self._decoded(self.network.encode(x))[0], target, None)
-
-    def _corrupted(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        if self.corruption is None:
-            return x, None
-        if isinstance(self.corruption, Corruption):
-            return self.corruption(x, self.generator)
-        x_in = self.corruption(x.clone(), self.generator)
-        if x_in.shape != x.shape:
-            raise InvalidParameter(
-                f"Autoencoder.corruption must return a batch of the shape it is given, {tuple(x.shape)}; it returned "
-                f"{tuple(x_in.shape)}."
-            )
-        return x_in, None
+    def measure(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return the mean loss of samples as they are, without corruption or penalties."""
+        return {"loss": self.loss(self._decoded(self.network.encode(x))[0], target, None)}
 
     def _decoded(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the loss is given, and the reconstruction."""
@@ -117,3 +149,47 @@ class Objective(nn.Module):
         candidates = pre.masked_fill(~dead, 0.0 if rule.by_magnitude else -torch.inf)
         code = keep_largest(candidates, min(k, int(dead.sum())), rule.by_magnitude)
         return weight * self.loss(self._decoded(code)[0], target, None)
+
+
+class Classification(Objective):
+    """Cross-entropy between the softmax of the network's logits and the class of each sample.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From scaled samples to logits, shape (n, n_classes).
+    class_weight : Tensor of shape (n_classes,)
+        What the samples of each class weigh.
+    corruption, seed
+        As of `Objective`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        class_weight: Tensor,
+        *,
+        corruption: Corruption | CorruptionFunction | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(network, corruption=corruption, seed=seed)
+        self.network, self.class_weight = network, class_weight
+
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return the mean weighted cross-entropy, and what the sparsity rules cost."""
+        x_in, _ = self._corrupted(x)
+        return {"cross_entropy": self._cross_entropy(self.network(x_in), target), **self._rule_costs()}
+
+    def measure(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return loss and accuracy of samples as they are."""
+        logits = self.network(x)
+        right = logits.argmax(1) == target
+        return {"loss": self._cross_entropy(logits, target), "accuracy": right.to(logits.dtype).mean()}
+
+    def badness(self, measured: dict[str, float]) -> tuple[float, ...]:
+        """Return what early stopping compares: accuracy, and loss where accuracies are the same."""
+        return -measured["accuracy"], measured["loss"]
+
+    def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, target, reduction="none")
+        return (self.class_weight[target] * losses).mean()

@@ -170,8 +170,8 @@ class Progress:
     def show(self, epoch: Epoch) -> None:
         """Say what an epoch came to."""
         self.text = f"{self.title}epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.4g}"
-        if epoch.validation_loss is not None:
-            self.text += f"  validation {epoch.validation_loss:.4g}"
+        for name, value in epoch.validation.items():
+            self.text += f"  validation {name} {value:.4g}"
         self.text += f"  {epoch.samples_per_second:,.0f}/s"
         self.advance(epoch.number)
 

@@ -203,16 +203,19 @@ class Autoencoder(BaseAutoencoder):
         -------
         Autoencoder
         """
-        first = not hasattr(self, "module_")
-        rows = self._validated(X, reset=first, min_samples=2 if first else 1)
-        if first:
-            seed = self._prepare(rows)
-            initialise_network(self.module_, self.init, rows, self.scaler_, seed)
+        rows = self._validated(X, reset=False) if hasattr(self, "module_") else self._start(X)
         if self._step is None:
             self._step = self._make_step()
         once = dataclasses.replace(self.training_, epochs=1, patience=None)
         self._learn(self._step, (rows, rows), once, None, open_ended=True)
         return self
+
+    def _start(self, X: Any) -> Matrix:
+        """Set up the network with its first weights, and return X validated."""
+        rows = self._validated(X, reset=True, min_samples=2)
+        seed = self._prepare(rows)
+        initialise_network(self.module_, self.init, rows, self.scaler_, seed)
+        return rows
 
     def _prepare(self, rows: Matrix) -> int:
         """Resolve the parameters, build the network, and return the seed."""

@@ -12,13 +12,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import Batches, Rows, make_rows, split
-from embudo.data.scaling import Scaler
+from embudo.data.batches import Rows, split
 from embudo.data.sparse import stack_rows
-from embudo.engine.fitting import run
 from embudo.engine.loop import AutogradStep
-from embudo.engine.objective import CorruptionFunction, Objective
-from embudo.engine.runtime import Runtime
+from embudo.engine.objective import CorruptionFunction, Reconstruction
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
@@ -41,8 +38,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
     """A pair of maps, h = f(x) and x' = g(h), between samples and codes."""
 
     module_: Network
-    scaler_: Scaler
-    training_: Training
     n_components_: int
     code_activation: str
     output_activation: str
@@ -51,7 +46,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
     corruption: Corruption | CorruptionFunction | None
     penalty: Penalty | None
     loss: Any
-    _completed = True  #: whether the last training came to its end
+    random_state: Any
 
     # ------------------------------------------------------------------ preparing and learning
 
@@ -83,6 +78,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             )
         return pair, held_out
 
+    def _start(self, X: Any) -> Matrix:
+        """Set up the network with its first weights, and return X validated."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it starts.")
+
     def _check_costs(self, code_activation: str) -> None:
         """Check what is seen and what costs, beside the distance itself, while training."""
         if isinstance(self.corruption, Part) or not callable(self.corruption):
@@ -92,7 +91,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             penalty.check(code_activation)
 
     def _make_step(self) -> AutogradStep:
-        objective = Objective(
+        objective = Reconstruction(
             self.module_,
             resolve_loss(self.loss, self.output_activation),
             corruption=self.corruption,
@@ -101,14 +100,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             seed=self.seed_,
         )
         return AutogradStep(objective, self.training_, self._runtime())
-
-    def _runtime(self) -> Runtime:
-        weight = next(self.module_.parameters())
-        return Runtime(weight.device, weight.dtype, self.training_.precision == "bfloat16")
-
-    def _rows(self, X: Matrix) -> Rows:
-        runtime = self._runtime()
-        return make_rows(X, self.scaler_, runtime.dtype, runtime.device)
 
     def _learn(
         self,
@@ -119,14 +110,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         open_ended: bool = False,
     ) -> None:
         """Train on samples and their targets."""
+        rows = self._target_rows(pair)
+        validation = None if held_out is None else self._target_rows(held_out)
+        self._train(step, rows, training, validation, open_ended=open_ended)
+
+    def _target_rows(self, pair: Pair) -> tuple[Rows, Rows]:
         X, target = pair
         rows = self._rows(X)
-        batch_size = training.batch_rows(X.shape[0])
-        batches = Batches(rows, batch_size, self.seed_, None if target is X else self._rows(target))
-        validation = None if held_out is None else (self._rows(held_out[0]), self._rows(held_out[1]))
-        n_weights = sum(p.numel() for p in step.parameters)
-        with step.runtime.threads(3 * n_weights * batch_size):
-            self._completed = run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
+        return rows, rows if target is X else self._rows(target)
 
     # ------------------------------------------------------------------ using what was learnt
 

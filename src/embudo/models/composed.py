@@ -10,39 +10,53 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import safetensors.torch
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from embudo.data.arrays import Matrix, as_array, check_finite
+from embudo.data.batches import Batches, Rows, make_rows
+from embudo.data.scaling import Scaler
+from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
+from embudo.engine.runtime import Runtime
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.nn.network import Network
 from embudo.parts.part import Part, nested_params, replaced
+from embudo.parts.training import Training
 
 
 class Composed(BaseEstimator):
     """An estimator whose parameters may be parts: frozen values with parameters of their own."""
 
     #: what stands for a parameter that is None
-    _default_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
+    _default_parts: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     #: what a parameter that is None might be
     _example_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     n_features_in_: int
     feature_names_in_: np.ndarray
     sample_shape_: tuple[int, ...] | None
+    module_: Any
+    scaler_: Scaler
+    training_: Training
     seed_: int
     history_: History
+    _completed = True  #: whether the last training came to its end
     _step: AutogradStep | None = None  #: kept between calls of partial_fit
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; with `deep`, also those of the parts, as ``part__field``."""
-        params = super().get_params(deep=False)
-        return nested_params(params) if deep else params
+        """Return the parameters by name; with `deep`, also those of parts and estimators, as ``part__field``."""
+        params: dict[str, Any] = super().get_params(deep=False)
+        if not deep:
+            return params
+        within = self._estimators().items()
+        return nested_params(params) | {
+            f"{name}__{key}": value for name, e in within for key, value in e.get_params().items()
+        }
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters by name, or the field of a part by ``part__field``.
+        """Set parameters by name, or the field of a part or estimator by ``part__field``.
 
         Parts are frozen: one whose field is set is replaced. A field of a part that is None is set on
         the part which stands for None.
@@ -52,10 +66,29 @@ class Composed(BaseEstimator):
         InvalidParameter
             If a name is unknown or a value is not allowed.
         """
+        whole = {name: value for name, value in params.items() if "__" not in name}
+        self._replace(whole)
+        estimators = self._estimators()
+        within = {key: value for key, value in params.items() if key not in whole}
+        for key in list(within):
+            name, _, parameter = key.partition("__")
+            default = self._default_parts.get(name)
+            if isinstance(default, Composed) and getattr(self, name) is None:
+                estimators[name] = clone(default)
+                setattr(self, name, estimators[name])
+            if name in estimators:
+                estimators[name].set_params(**{parameter: within.pop(key)})
+        self._replace(within)
+        return self
+
+    def _replace(self, params: dict[str, Any]) -> None:
         changed = replaced(type(self).__name__, self.get_params(deep=False), params, dict(self._default_parts))
         for name, value in changed.items():
             setattr(self, name, value)
-        return self
+
+    def _estimators(self) -> dict[str, Composed]:
+        """Return the estimators among the parameters, by name."""
+        return {name: value for name, value in self.get_params(deep=False).items() if isinstance(value, Composed)}
 
     def _part(self, name: str, kind: type[Part]) -> Any:
         """Return the part that the parameter `name` holds, or the one that stands for None."""
@@ -106,6 +139,36 @@ class Composed(BaseEstimator):
         if reset:
             self.sample_shape_ = shape
         return rows
+
+    def _in_shape(self, rows: Matrix) -> Any:
+        """Return validated samples in the shape they came in, such as images."""
+        return rows if self.sample_shape_ is None else rows.reshape(-1, *self.sample_shape_)
+
+    def _runtime(self) -> Runtime:
+        weight = next(self.module_.parameters())
+        return Runtime(weight.device, weight.dtype, self.training_.precision == "bfloat16")
+
+    def _rows(self, X: Matrix) -> Rows:
+        """Return the scaled samples of X, where they are trained on."""
+        runtime = self._runtime()
+        return make_rows(X, self.scaler_, runtime.dtype, runtime.device)
+
+    def _train(
+        self,
+        step: AutogradStep,
+        learnt: tuple[Rows, Rows],
+        training: Training,
+        validation: tuple[Rows, Rows] | None,
+        *,
+        open_ended: bool = False,
+    ) -> None:
+        """Train on rows and their targets, by the one loop."""
+        rows, targets = learnt
+        batch_size = training.batch_rows(len(rows))
+        batches = Batches(rows, batch_size, self.seed_, None if targets is rows else targets)
+        n_weights = sum(p.numel() for p in step.parameters)
+        with step.runtime.threads(3 * n_weights * batch_size):
+            self._completed = run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import nn
 
 from embudo.data.arrays import Matrix
 from embudo.data.batches import block_rows, dense_block
 from embudo.data.scaling import Scaler
 from embudo.engine.runtime import Runtime
-from embudo.nn.network import Network
 
 
 def result_dtype(X: Matrix) -> type[np.floating]:
@@ -21,7 +21,7 @@ def result_dtype(X: Matrix) -> type[np.floating]:
 
 
 def outputs(
-    network: Network, scaler: Scaler, call: str, X: Matrix, *, width: int, bfloat16: bool = False
+    network: nn.Module, scaler: Scaler, call: str, X: Matrix, *, width: int, bfloat16: bool = False
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield slices of the samples, and what a method of the network makes of each, in the units of the data.
 
@@ -30,9 +30,9 @@ def outputs(
 
     Parameters
     ----------
-    network : Network
+    network : nn.Module
     scaler : Scaler
-    call : {"encode", "decode", "forward"}
+    call : {"encode", "decode", "forward", "logits"}
         The method.
     X : array or CSR matrix of shape (n_samples, n_features), or codes for "decode"
     width : int
@@ -50,7 +50,7 @@ def outputs(
         weight = next(network.parameters())
     runtime = Runtime(weight.device, weight.dtype, bfloat16 and weight.dtype == torch.float32)
     scaler_in = Scaler(None) if call == "decode" else scaler
-    scaler_out = Scaler(None) if call == "encode" else scaler
+    scaler_out = scaler if call in ("decode", "forward") else Scaler(None)
     size = block_rows(width)
     for start in range(0, X.shape[0], size):
         where = slice(start, min(start + size, X.shape[0]))

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.torch
 import sklearn
 import torch
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from embudo.parts.training import Training
 
 FORMAT_VERSION = 1
 #: estimators that a file may hold, by their public names
-ESTIMATORS = ("Autoencoder", "StackedAutoencoder")
+ESTIMATORS = ("Autoencoder", "StackedAutoencoder", "AutoencoderClassifier")
 
 
 def save(estimator: Composed, path: str | Path) -> None:
@@ -89,7 +90,8 @@ def _as_text(value: Any) -> Any:
         params = value.get_params(deep=False)
         if not isinstance(params["random_state"], int | np.integer | None):
             params["random_state"] = None  # the state of a generator says nothing about the model
-        kept = {name: _as_text(param) for name, param in params.items() if not _is_function(param)}
+        left_out = {name for name, param in params.items() if _is_function(param) or isinstance(param, FrozenEstimator)}
+        kept = {name: _as_text(param) for name, param in params.items() if name not in left_out}
         return {"class": type(value).__name__, "params": kept}
     if isinstance(value, list | tuple) and any(isinstance(element, Composed) for pair in value for element in pair):
         return [[name, _as_text(level)] for name, level in value]
@@ -124,7 +126,7 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
 
     Returns
     -------
-    Autoencoder or StackedAutoencoder
+    Autoencoder, StackedAutoencoder or AutoencoderClassifier
         What was saved, fitted; `transform` gives the same bits as that of the model saved, on the same machine.
 
     Raises

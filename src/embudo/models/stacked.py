@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from embudo.data.arrays import Matrix
 from embudo.engine.objective import CorruptionFunction
 from embudo.engine.progress import say, titled
 from embudo.engine.runtime import Runtime, resolve_runtime
@@ -132,10 +134,7 @@ class StackedAutoencoder(BaseAutoencoder):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; with `deep`, also each level and its parameters, as ``name__parameter``."""
         params = super().get_params(deep)
-        if deep:
-            for name, level in self._named_layers().items():
-                params |= {name: level} | {f"{name}__{key}": value for key, value in level.get_params().items()}
-        return params
+        return params | self._estimators() if deep else params
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name, a level by its name, or a parameter of a level by ``name__parameter``.
@@ -147,17 +146,13 @@ class StackedAutoencoder(BaseAutoencoder):
         """
         if "layers" in params:
             self.layers = params.pop("layers")
-        levels = self._named_layers()
+        levels = self._estimators()
         whole = {name: params.pop(name) for name in list(params) if name in levels}
         if whole:
             self.layers = list((levels | whole).items())
-        for key in list(params):
-            name, _, parameter = key.partition("__")
-            if name in levels:
-                (levels | whole)[name].set_params(**{parameter: params.pop(key)})
         return super().set_params(**params)
 
-    def _named_layers(self) -> dict[str, Any]:
+    def _estimators(self) -> dict[str, Composed]:
         """Return the levels by name; none where `layers` holds what `fit` will refuse."""
         good = isinstance(self.layers, list | tuple) and all(map(_is_named, self.layers))
         return dict(self.layers) if good else {}
@@ -230,27 +225,47 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _pretrain(self, pair: Pair, held_out: Pair | None) -> bool:
         """Fit each level on the codes of the one below; return whether none was stopped."""
-        seeds = np.random.default_rng(self.seed_).integers(2**31 - 1, size=len(self.layers)).tolist()
-        runtime = resolve_runtime(self.training_)
-        below, below_val = self._in_shape(pair), held_out and self._in_shape(held_out)
-        for number, ((name, layer), seed) in enumerate(zip(self.layers, seeds, strict=True), 1):
+        below, below_val = self._images(pair), held_out and self._images(held_out)
+        for number, ((name, layer), seed) in enumerate(zip(self.layers, self._seeds(), strict=True), 1):
             started = time.perf_counter()
-            level = clone(layer)
-            own = {"training": level.training, "random_state": level.random_state}
-            level.training = self._kept_under(name, level._part("training", Training))
-            level.random_state = seed if level.random_state is None else level.random_state
-            with titled(f"{name} ({number}/{len(self.layers)})"):
+            with self._adding(name, layer, seed) as level, titled(f"{name} ({number}/{len(self.layers)})"):
                 X, target = below
                 level.fit(X, X_clean=None if target is X else target, X_val=below_val)
-            level.set_params(**own)
-            self.layers_.append((name, level))
-            self._unroll(runtime)
             self._finish_stage(name, level, started, pair, held_out)
             if not level._completed:
                 return False
             if number < len(self.layers):
                 below, below_val = _codes(level, below), below_val and _codes(level, below_val)
         return True
+
+    def _start(self, X: Any) -> Matrix:
+        """Set up the levels with their first weights, and return X validated."""
+        rows = self._validated(X, reset=True, min_samples=2)
+        self._resolve(rows.shape[1], validated=True)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.layers_, self.stages_, self.history_ = [], {}, {}
+        below = self._in_shape(rows)
+        for (name, layer), seed in zip(self.layers, self._seeds(), strict=True):
+            with self._adding(name, layer, seed) as level:
+                level._start(below)
+            below = level.transform(below)
+        return rows
+
+    def _seeds(self) -> list[int]:
+        seeds: list[int] = np.random.default_rng(self.seed_).integers(2**31 - 1, size=len(self.layers)).tolist()
+        return seeds
+
+    @contextlib.contextmanager
+    def _adding(self, name: str, layer: Autoencoder, seed: int) -> Iterator[Autoencoder]:
+        """Lend a copy of `layer` what it leaves open while it is fitted; then put it on top."""
+        level = clone(layer)
+        own = {"training": level.training, "random_state": level.random_state}
+        level.training = self._kept_under(name, level._part("training", Training))
+        level.random_state = seed if level.random_state is None else level.random_state
+        yield level
+        level.set_params(**own)
+        self.layers_.append((name, level))
+        self._unroll(resolve_runtime(self.training_))
 
     def _resolve(self, n_features: int, *, validated: bool) -> None:
         """Check all parameters, also those of the levels, before anything is learnt."""
@@ -273,13 +288,11 @@ class StackedAutoencoder(BaseAutoencoder):
         """Return `training` with a folder for its state, where the stack has one."""
         return training
 
-    def _in_shape(self, pair: Pair) -> tuple[Any, Any]:
+    def _images(self, pair: Pair) -> tuple[Any, Any]:
         """Return samples and targets as the first level shall see them: images as images."""
-        if self.sample_shape_ is None:
-            return pair
         X, target = pair
-        images = X.reshape(-1, *self.sample_shape_)
-        return images, images if target is X else target.reshape(-1, *self.sample_shape_)
+        rows = self._in_shape(X)
+        return rows, rows if target is X else self._in_shape(target)
 
     def _unroll(self, runtime: Runtime | None = None) -> None:
         """Make one network of the levels; no weight is copied."""

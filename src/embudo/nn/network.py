@@ -43,6 +43,34 @@ class Network(nn.Module):
         return self.decode(self.encode(x))
 
 
+class Classifier(nn.Module):
+    """From scaled samples through an encoder to the logits of classes.
+
+    Parameters
+    ----------
+    encoder : nn.Sequential
+        f, up to the sparsity rule.
+    sparsity : SparsityModule or None
+        Which units of the code may speak.
+    head : nn.Module
+        From codes, shape (n, n_components), to logits, shape (n, n_classes).
+    """
+
+    def __init__(self, encoder: nn.Sequential, sparsity: SparsityModule | None, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.sparsity, self.head = encoder, sparsity, head
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits of scaled samples."""
+        pre = self.encoder(x)
+        y: Tensor = self.head(pre if self.sparsity is None else self.sparsity(pre))
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of scaled samples."""
+        return self.logits(x)
+
+
 class Affine(nn.Module):
     """`y = scale x + offset`, a number or a feature each; fixed, and not part of the weights.
 

@@ -1,0 +1,1 @@
+"""Estimators for a purpose, made of autoencoders."""

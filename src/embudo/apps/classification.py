@@ -1,0 +1,434 @@
+"""`AutoencoderClassifier`: an autoencoder learnt from all samples, fine-tuned on those with labels."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from embudo.data.arrays import Matrix
+from embudo.data.batches import Rows, TensorRows, make_rows
+from embudo.data.scaling import Scaler
+from embudo.engine.loop import AutogradStep
+from embudo.engine.objective import Classification, CorruptionFunction
+from embudo.engine.progress import titled
+from embudo.engine.runtime import Runtime, resolve_runtime
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, reason
+from embudo.models.autoencoder import Autoencoder
+from embudo.models.base import BaseAutoencoder
+from embudo.models.composed import Composed, cpu_weights, weights_to_bytes
+from embudo.models.inference import outputs, result_dtype
+from embudo.nn.layers import Dense, initialise
+from embudo.nn.network import Classifier
+from embudo.parts.corruptions import Corruption, MaskingNoise
+from embudo.parts.optimizers import Adam
+from embudo.parts.part import Part
+from embudo.parts.training import Training
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+UNLABELLED = -1
+WRITABLE = "iubfU"  #: kinds of labels that a file can hold: numbers, truth values and strings
+#: samples, and the number of each one's class
+Labelled = tuple[Matrix, np.ndarray]
+
+
+class AutoencoderClassifier(ClassifierMixin, Composed):
+    """Classifies by the code of an autoencoder that has learnt from all samples, with labels or without.
+
+    An autoencoder or a stack is trained on all samples. A softmax layer is put on its code, and backpropagation
+    fine-tunes encoder and softmax together on the samples that have labels [1]_ [2]_. Where few have, what the
+    autoencoder found in the others guides the rest.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder, StackedAutoencoder, FrozenEstimator or None, default=None
+        What is pretrained. None is ``Autoencoder(256, code_activation="relu", corruption=MaskingNoise(0.25))``. A
+        fitted one in ``sklearn.frozen.FrozenEstimator`` is taken as it is, and copied.
+    fine_tune : bool, default=True
+        Whether the encoder learns from the labels too. If not, only the softmax layer does, on codes computed once.
+    pretrain : bool, default=True
+        Whether the autoencoder is trained first. If not, its encoder starts from random weights, for comparison.
+    corruption : corruption, several joined by +, callable or None, default=None
+        What the encoder sees while it is fine-tuned.
+    class_weight : dict, "balanced" or None, default=None
+        What the samples of each class weigh: by class, in inverse proportion to how many they are, or the same.
+    training : Training or None, default=None
+        How the classifier is trained; the autoencoder has its own. None is ``Training(optimizer=Adam(1e-3))``. With
+        `patience`, the weights of the epoch with the highest accuracy on held-out samples are kept.
+    random_state : int, RandomState or None, default=None
+        Decides the split, the softmax's first weights, the order of samples, and what the autoencoder leaves open.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    autoencoder_ : Autoencoder or StackedAutoencoder
+        The pretrained one. Its encoder is that of the classifier, and has been fine-tuned with it; its decoder is as
+        the pretraining left it.
+    module_ : torch.nn.Module
+        The network, from scaled features to logits.
+    history_ : dict of lists
+        Training of the classifier, one row an epoch, with ``validation_accuracy`` where samples are held out.
+    training_, scaler_, seed_, n_features_in_, feature_names_in_, sample_shape_
+        As of `Autoencoder`.
+
+    Raises
+    ------
+    InvalidParameter, InvalidData
+        From `fit`, in one sentence.
+    TrainingDiverged
+        From `fit`, if a loss stops being finite.
+
+    Notes
+    -----
+    The label -1 means that a sample has none, as in ``sklearn.semi_supervised``; so do None and NaN among labels that
+    are objects. Where -1 and one other value are all there is, both are classes.
+
+    For regression on codes, put an autoencoder before any regressor: ``make_pipeline(Autoencoder(16), Ridge())``.
+
+    References
+    ----------
+    .. [1] Hinton and Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
+    .. [2] Vincent, Larochelle, Lajoie, Bengio and Manzagol (2010). Stacked denoising autoencoders. JMLR 11.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from embudo import AutoencoderClassifier, Training, denoising_autoencoder
+    >>> X, y = load_digits(return_X_y=True)
+    >>> few = np.where(np.arange(len(y)) < 200, y, -1)  # the first 200 have labels
+    >>> ae = denoising_autoencoder(200, training=Training(10))
+    >>> clf = AutoencoderClassifier(ae, random_state=0).fit(X, few)
+    >>> clf.predict_proba(X[:5]).shape
+    (5, 10)
+    >>> clf.score(X[200:], y[200:]) > 0.8
+    True
+    """
+
+    _default_parts = MappingProxyType(
+        {
+            "autoencoder": Autoencoder(256, code_activation="relu", corruption=MaskingNoise(0.25)),
+            "training": Training(optimizer=Adam(1e-3)),
+        }
+    )
+    _example_parts = MappingProxyType({"corruption": MaskingNoise(0.3)})
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder | Any = None,
+        *,
+        fine_tune: bool = True,
+        pretrain: bool = True,
+        corruption: Corruption | CorruptionFunction | None = None,
+        class_weight: dict[Any, float] | str | None = None,
+        training: Training | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.fine_tune = fine_tune
+        self.pretrain = pretrain
+        self.corruption = corruption
+        self.class_weight = class_weight
+        self.training = training
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(self, X: Any, y: Any, *, X_val: Any = None) -> Self:
+        """Train the autoencoder on all samples, then the classifier on those with labels.
+
+        Parameters
+        ----------
+        X : array, frame, tensor or sparse matrix of shape (n_samples, n_features), or images (n_samples, ...)
+            At least two samples, finite numbers.
+        y : array of shape (n_samples,)
+            Labels; -1 where a sample has none.
+        X_val : pair (X, y), optional
+            Labelled samples that are measured after each epoch and not learnt from.
+
+        Returns
+        -------
+        AutoencoderClassifier
+        """
+        rows = self._validated(X, reset=True, min_samples=2)
+        known, labels = _labels(y, rows.shape[0])
+        self._resolve(validated=X_val is not None)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.classes_, found = np.unique(labels, return_inverse=True)
+        classes = np.full(rows.shape[0], UNLABELLED)
+        classes[known] = found
+        weights = self._class_weights(labels)
+        learnt, held_out = self._split(classes)
+        validation: Labelled | None = (rows[held_out], classes[held_out]) if len(held_out) else None
+        if X_val is not None:
+            validation = self._validation_pair(X_val)
+        unseen = np.delete(np.arange(rows.shape[0]), held_out)
+        self.autoencoder_ = self._first(rows if len(unseen) == rows.shape[0] else rows[unseen], validation)
+        self._attach_head(resolve_runtime(self.training_))
+        initialise(self.module_.head, torch.Generator(self._runtime().device).manual_seed(self.seed_))
+        self.history_ = {}
+        if self.autoencoder_._completed:
+            with titled("classifier"):
+                self._fit_classifier((rows[learnt], classes[learnt]), validation, weights)
+        self.module_.eval()
+        return self
+
+    def _resolve(self, *, validated: bool) -> None:
+        """Check the parameters before anything is learnt."""
+        self.training_: Training = self._part("training", Training)
+        if isinstance(self.corruption, Part) or not callable(self.corruption):
+            self._part("corruption", Corruption)
+        check_choice("AutoencoderClassifier.fine_tune", self.fine_tune, (True, False))
+        check_choice("AutoencoderClassifier.pretrain", self.pretrain, (True, False))
+        if not isinstance(self.autoencoder, BaseAutoencoder | FrozenEstimator | None):
+            raise InvalidParameter(
+                "AutoencoderClassifier.autoencoder must be an Autoencoder, a StackedAutoencoder, a fitted one in a "
+                f"FrozenEstimator, or None; got {self.autoencoder!r}."
+            )
+        if not self.fine_tune and self.corruption is not None:
+            raise InvalidParameter("AutoencoderClassifier.corruption needs fine_tune=True: codes are not corrupted.")
+        if self.training_.patience is not None and not validated and self.training_.validation_fraction == 0:
+            raise InvalidParameter(
+                "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
+            )
+
+    def _class_weights(self, labels: np.ndarray) -> np.ndarray:
+        try:
+            weights: np.ndarray = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+        except (TypeError, ValueError) as error:
+            raise InvalidParameter(
+                'AutoencoderClassifier.class_weight must be None, "balanced" or a dict of weights by class: '
+                f"{reason(error)}."
+            ) from None
+        return weights
+
+    def _split(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the samples with labels, to learn from and held out, the classes in equal shares where it can be."""
+        known = np.flatnonzero(classes != UNLABELLED)
+        fraction = self.training_.validation_fraction
+        if fraction == 0:
+            return known, known[:0]
+        counts = np.bincount(classes[known])
+        n_held_out = round(fraction * len(known))
+        possible = counts.min() >= 2 and len(counts) <= min(n_held_out, len(known) - n_held_out)
+        if not 0 < n_held_out < len(known):
+            raise InvalidParameter(
+                f"Training.validation_fraction={fraction:g} of {len(known)} samples with labels leaves {n_held_out} to "
+                f"validate on and {len(known) - n_held_out} to learn from: at least 1 each is needed."
+            )
+        learnt, held_out = train_test_split(
+            known, test_size=n_held_out, random_state=self.seed_, stratify=classes[known] if possible else None
+        )
+        return np.sort(learnt), np.sort(held_out)
+
+    def _validation_pair(self, X_val: Any) -> Labelled:
+        if not isinstance(X_val, tuple) or len(X_val) != 2:
+            raise InvalidData("X_val must be a pair (X, y) of samples and their labels.")
+        rows = self._validated(X_val[0], reset=False)
+        labels = column_or_1d(X_val[1])
+        unknown = np.setdiff1d(labels, self.classes_)
+        if len(labels) != rows.shape[0]:
+            raise InvalidData(f"X_val holds {rows.shape[0]} samples and {len(labels)} labels: expected as many.")
+        if len(unknown):
+            raise InvalidData(f"X_val holds the label {unknown.tolist()[0]!r}, which no sample of X has.")
+        return rows, np.searchsorted(self.classes_, labels)
+
+    def _first(self, rows: Matrix, validation: Labelled | None) -> BaseAutoencoder:
+        """Return the autoencoder that the classifier starts from: given, pretrained or with random weights."""
+        if isinstance(self.autoencoder, FrozenEstimator):
+            fitted: BaseAutoencoder = copy.deepcopy(self.autoencoder.estimator)
+            check_is_fitted(fitted)
+            if fitted.n_features_in_ != self.n_features_in_:
+                raise InvalidData(
+                    f"The frozen autoencoder has learnt from {fitted.n_features_in_} features; X has "
+                    f"{self.n_features_in_}."
+                )
+            return fitted
+        autoencoder: BaseAutoencoder = clone(self.autoencoder or self._default_parts["autoencoder"])
+        own = autoencoder.random_state
+        X, X_val = self._in_shape(rows), None if validation is None else self._in_shape(validation[0])
+        autoencoder.random_state = self.seed_ if own is None else own
+        if self.pretrain:
+            autoencoder.fit(X, X_val=X_val)
+        else:
+            autoencoder._start(X)
+        return autoencoder.set_params(random_state=own)
+
+    def _attach_head(self, runtime: Runtime, weights: dict[str, Tensor] | None = None) -> None:
+        """Make the network of the autoencoder's encoder and a softmax layer, with `weights` where they are given."""
+        network = self.autoencoder_.module_.to(runtime.device, runtime.dtype)
+        head = Dense(self.autoencoder_.n_components_, len(self.classes_), "identity").to(runtime.device, runtime.dtype)
+        if weights is not None:
+            head.load_state_dict(weights)
+        self.module_ = Classifier(network.encoder, network.sparsity, head).eval()
+        self.scaler_ = self.autoencoder_.scaler_
+
+    def _fit_classifier(self, learnt: Labelled, validation: Labelled | None, weights: np.ndarray) -> None:
+        network = self.module_ if self.fine_tune else Classifier(nn.Sequential(), None, self.module_.head)
+        runtime = self._runtime()
+        objective = Classification(
+            network,
+            torch.as_tensor(weights, dtype=runtime.dtype, device=runtime.device),
+            corruption=self.corruption,
+            seed=self.seed_,
+        )
+        step = AutogradStep(objective, self.training_, runtime)
+        self._train(step, self._with_targets(learnt), self.training_, validation and self._with_targets(validation))
+
+    def _with_targets(self, pair: Labelled) -> tuple[Rows, Rows]:
+        """Return what is trained on, samples or their codes, and the classes."""
+        X, classes = pair
+        runtime = self._runtime()
+        if self.fine_tune:
+            rows = self._rows(X)
+        else:
+            rows = make_rows(self.autoencoder_.transform(X), Scaler(None), runtime.dtype, runtime.device)
+        return rows, TensorRows(torch.from_numpy(classes).to(runtime.device))
+
+    # ------------------------------------------------------------------ using what was learnt
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the logits of the classes.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            For two classes the logit of the second less that of the first.
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; rows add up to 1.
+        """
+        probabilities: np.ndarray = softmax(self._logits(X), axis=1)
+        return probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each sample.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        best = self._logits(X).argmax(axis=1)
+        classes: np.ndarray = self.classes_[best]
+        return classes
+
+    def _logits(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        logits = np.empty((rows.shape[0], len(self.classes_)), result_dtype(rows))
+        bfloat16 = self.training_.precision == "bfloat16"
+        width = max(self.n_features_in_, self.autoencoder_.n_components_)
+        for where, block in outputs(self.module_, self.scaler_, "logits", rows, width=width, bfloat16=bfloat16):
+            logits[where] = block
+        return logits
+
+    # ------------------------------------------------------------------ files and copies
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file, that `embudo.load` reads.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced as a whole, or not at all.
+        """
+        from embudo.models.persistence import save
+
+        save(self, path)
+
+    def _inner(self) -> dict[str, Composed]:
+        return {"autoencoder": self.autoencoder_}
+
+    def _learnt(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        if self.classes_.dtype.kind not in WRITABLE:
+            raise InvalidData(f"Labels of type {self.classes_.dtype} cannot be written: use numbers or strings.")
+        weights = {f"head.{name}": weight for name, weight in cpu_weights(self.module_.head).items()}
+        frozen = isinstance(self.autoencoder, FrozenEstimator)
+        return {"classes": self.classes_.tolist(), "classes_type": self.classes_.dtype.str, "frozen": frozen}, weights
+
+    def _relearn(self, card: dict[str, Any], tensors: dict[str, Tensor], inner: dict[str, Any], device: str) -> None:
+        self.autoencoder_, self.classes_ = inner["autoencoder"], np.array(card["classes"], card["classes_type"])
+        self.training_ = self._part("training", Training)
+        if self.autoencoder_.n_features_in_ != self.n_features_in_ or self.classes_.dtype.kind not in WRITABLE:
+            raise FileFormatError("Its autoencoder or classes do not fit.")
+        dtype = next(self.autoencoder_.module_.parameters()).dtype
+        weights = {name.removeprefix("head."): weight for name, weight in tensors.items()}
+        self._attach_head(Runtime(torch.device(device), dtype), weights)
+        if card["frozen"]:
+            self.autoencoder = FrozenEstimator(self.autoencoder_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if hasattr(self, "module_"):
+            state["module_"] = weights_to_bytes(self.module_.head)  # the autoencoder holds the encoder's
+        return state
+
+    def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
+        self._attach_head(Runtime(torch.device(device), next(self.autoencoder_.module_.parameters()).dtype), weights)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _labels(y: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which samples have a label, and the labels of those."""
+    if y is None:
+        raise InvalidData("AutoencoderClassifier requires y to be passed, but the target y is None.")
+    try:
+        labels = column_or_1d(y, warn=True)
+        if len(labels) != n_samples:
+            raise InvalidData(f"y must have one label for each of the {n_samples} samples of X; got {len(labels)}.")
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            what = "NaN" if np.isnan(labels).any() else "infinity"
+            raise InvalidData(f"Input y contains {what}: -1 stands for a sample without a label.")
+        if labels.dtype.kind == "O":
+            known = np.array([x is not None and x == x and x != UNLABELLED for x in labels], dtype=bool)
+        else:
+            known = labels != UNLABELLED
+            if len(np.unique(labels)) == 2:  # -1 beside one other value is a class
+                known[:] = True
+        labels = np.array(labels[known].tolist()) if labels.dtype.kind == "O" else labels[known]
+        if not len(labels):
+            raise InvalidData("y holds no label: -1 stands for a sample without one.")
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise InvalidData(str(error)) from None
+    return known, labels
