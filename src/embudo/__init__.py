@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embudo.codec.image_codec import ImageCodec
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.persistence import load
     from embudo.models.presets import (
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "models.autoencoder",
     "StackedAutoencoder": "models.stacked",
+    "ImageCodec": "codec.image_codec",
     "load": "models.persistence",
     "contractive_autoencoder": "models.presets",
     "deep_autoencoder": "models.presets",
@@ -65,6 +67,7 @@ __all__ = [
     "BatchTopK",
     "Contractive",
     "GaussianNoise",
+    "ImageCodec",
     "JumpReLU",
     "KLSparsity",
     "MaskingNoise",
