@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from embudo import ImageCodec
+from embudo import ImageCodec, load
 from embudo.codec.container import unpack
 from embudo.codec.images import unpack_metadata
 from embudo.codec.tiles import blocks_of, segments
@@ -154,7 +154,7 @@ def test_a_folder_of_images(tmp_path, photographs):
 def test_files_of_codecs(codec, small, tmp_path):
     path = tmp_path / "codec.safetensors"
     codec.save(path)
-    again = ImageCodec.load(path)
+    again = load(path)
     assert again.model_id_ == codec.model_id_
     assert repr(again) == repr(codec)
     data = codec.encode(small)
