@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embudo.apps.classification import AutoencoderClassifier
+    from embudo.codec.image_codec import ImageCodec
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.persistence import load
     from embudo.models.presets import (
@@ -33,6 +34,7 @@ _HOMES = {
     "Autoencoder": "models.autoencoder",
     "AutoencoderClassifier": "apps.classification",
     "StackedAutoencoder": "models.stacked",
+    "ImageCodec": "codec.image_codec",
     "load": "models.persistence",
     "contractive_autoencoder": "models.presets",
     "deep_autoencoder": "models.presets",
@@ -68,6 +70,7 @@ __all__ = [
     "BatchTopK",
     "Contractive",
     "GaussianNoise",
+    "ImageCodec",
     "JumpReLU",
     "KLSparsity",
     "MaskingNoise",

@@ -1,4 +1,4 @@
-"""``embudo info``: what a model or a data file holds."""
+"""``embudo info``: what a model, a data file or a compressed image holds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ SHOWN = 8  #: column names that are written out
 
 
 @click.command()
-@click.argument("file", metavar="MODEL|DATA", type=click.Path(path_type=Path))
+@click.argument("file", metavar="MODEL|DATA|IMAGE.emb", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_options
 def info(file: Path, as_json: bool, source: DataSource) -> None:
-    """Tell what a model file or a data set holds."""
-    facts = describe_model(file) if file.suffix.lower() == ".safetensors" else describe_data(source.read(file))
+    """Tell what a model file, a data set or a compressed image holds."""
+    match file.suffix.lower():
+        case ".safetensors":
+            facts = describe_model(file)
+        case ".emb":
+            facts = describe_compressed(file)
+        case _:
+            facts = describe_data(source.read(file))
     if as_json:
         click.echo(json_text(facts))
         return
@@ -38,7 +44,10 @@ def describe_model(path: Path) -> dict[str, Any]:
     """Return what the model file at `path` holds, by name."""
     from embudo.models.persistence import load, read_card
 
-    model, card = load(path), read_card(path)
+    card = read_card(path)
+    if card.get("class") == "ImageCodec":
+        return describe_codec(path)
+    model = load(path)
     history = {name: column[-1] for name, column in model.history_.items() if column}
     return {
         "model": type(model).__name__,
@@ -55,6 +64,45 @@ def describe_model(path: Path) -> dict[str, Any]:
         "last_epoch": history,
         "versions": card["versions"],
         "file_size": path.stat().st_size,
+    }
+
+
+def describe_codec(path: Path) -> dict[str, Any]:
+    """Return what the codec at `path` is, by name."""
+    from embudo.codec.image_codec import ImageCodec
+
+    codec = ImageCodec.load(path)
+    return {
+        "model": "ImageCodec",
+        "model_id": codec.model_id_,
+        "channels": codec.channels_,
+        "block": codec.block,
+        "code_size": codec.n_components_,
+        "weights": sum(p.numel() for p in codec.module_.parameters()),
+        "rate_distortion": codec.history_,
+        "file_size": path.stat().st_size,
+    }
+
+
+def describe_compressed(path: Path) -> dict[str, Any]:
+    """Return what a compressed image says of itself, by name; nothing is decoded."""
+    from embudo.codec.container import unpack
+    from embudo.codec.quantize import step_of
+
+    content = unpack(path.read_bytes())
+    header, size = content.header, path.stat().st_size
+    return {
+        "file": "compressed image" if header.frames == 1 else "compressed images",
+        "images": header.frames,
+        "width": header.width,
+        "height": header.height,
+        "channels": ("grey", "grey and alpha", "RGB", "RGB and alpha")[header.channels - 1],
+        "step": step_of(header.level),
+        "model_id": header.model_id.hex(),
+        "streams": len(content.segments),
+        "kept_beside": {kind: len(chunk) for kind, chunk in content.chunks.items()},
+        "bits_per_pixel": 8 * size / (header.width * header.height * header.frames),
+        "file_size": size,
     }
 
 

@@ -15,7 +15,18 @@ import click
 import embudo
 from embudo.errors import EmbudoError, InvalidParameter, did_you_mean, reason
 
-VERBS = ("demo", "train", "encode", "decode", "reconstruct", "info", "diagnose")
+VERBS = (
+    "demo",
+    "compress",
+    "decompress",
+    "train-codec",
+    "train",
+    "encode",
+    "decode",
+    "reconstruct",
+    "info",
+    "diagnose",
+)
 
 
 class Verbs(click.Group):
@@ -29,7 +40,8 @@ class Verbs(click.Group):
         """Return the verb `name`."""
         if name not in VERBS:
             return None
-        command: click.Command = getattr(import_module(f"embudo.cli.{name}"), name)
+        module = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"embudo.cli.{module}"), module)
         return command
 
     def resolve_command(
@@ -46,7 +58,7 @@ class Verbs(click.Group):
 @click.option("--debug", is_flag=True, envvar="EMBUDO_DEBUG", help="Show where an error came from.")
 @click.pass_context
 def commands(ctx: click.Context, debug: bool) -> None:
-    """Autoencoders: train them, encode and decode with them.
+    """Autoencoders: compress images, train models, encode and decode with them.
 
     Begin with "embudo demo". "embudo VERB --help" tells all about a verb.
     """

@@ -36,18 +36,20 @@ def list_images(folder: Path) -> list[Path]:
     return files
 
 
-def read_image(path: Path, color: str = "auto") -> np.ndarray:
+def read_image(path: Path, color: str = "auto", *, alpha: bool = False) -> np.ndarray:
     """Read one image, upright as its EXIF orientation says; of several frames, the first.
 
     Parameters
     ----------
     path : Path
     color : {"auto", "grey", "rgb"}, default="auto"
-        "auto" is grey for images stored without colours; transparency is dropped; 16 bits become 8.
+        "auto" is grey for images stored without colours; 16 bits become 8.
+    alpha : bool, default=False
+        Whether transparency, where there is some, is kept as one more channel.
 
     Returns
     -------
-    ndarray of shape (height, width, 1 or 3), uint8
+    ndarray of shape (height, width, 1 or 3, or one more for transparency), uint8
 
     Raises
     ------
@@ -65,7 +67,8 @@ def read_image(path: Path, color: str = "auto") -> np.ndarray:
             raise FileFormatError(f"The pixels of '{path}' are floating-point: convert it to 8 or 16 bits.")
         elif "transparency" in image.info:
             image = image.convert("RGBA")
-        pixels = np.asarray(image.convert("L" if grey else "RGB"))
+        mode = ("L" if grey else "RGB") + ("A" if alpha and image.has_transparency_data else "")
+        pixels = np.asarray(image.convert(mode))
     except EmbudoError:
         raise
     except UnidentifiedImageError:
@@ -75,6 +78,17 @@ def read_image(path: Path, color: str = "auto") -> np.ndarray:
     except Exception as error:  # each decoder has errors of its own
         raise FileFormatError(f"Cannot read the image '{path}': {reason(error)}.") from None
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def read_metadata(path: Path) -> dict[str, bytes]:
+    """Return what an image file holds beside its pixels: "icc", "exif" and "xmp", those that are there.
+
+    The orientation is left out, as `read_image` has turned the pixels.
+    """
+    with Image.open(path, formats=_formats()) as opened:
+        info = ImageOps.exif_transpose(opened).info
+    found = {"icc": info.get("icc_profile"), "exif": info.get("exif"), "xmp": info.get("xmp")}
+    return {kind: data for kind, data in found.items() if isinstance(data, bytes) and data}
 
 
 def read_images(path: Path, size: tuple[int, int] | None = None, color: str = "auto") -> np.ndarray:

@@ -126,7 +126,7 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
 
     Returns
     -------
-    Autoencoder, StackedAutoencoder or AutoencoderClassifier
+    Autoencoder, StackedAutoencoder, AutoencoderClassifier or ImageCodec
         What was saved, fitted; `transform` gives the same bits as that of the model saved, on the same machine.
 
     Raises
@@ -150,6 +150,8 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
     True
     """
     card = read_card(path)
+    if card.get("class") == "ImageCodec":
+        return embudo.ImageCodec.load(path)
     missing = [f"{name}=..." for name in card["callables"] if name not in callables]
     if missing:
         raise InvalidParameter(

@@ -106,6 +106,28 @@ def difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return root
 
 
+def comparison_figure(original: np.ndarray, decoded: np.ndarray, captions: tuple[str, str]) -> Figure:
+    """Assemble a picture of an image, what a codec made of it, and the difference.
+
+    Parameters
+    ----------
+    original, decoded : ndarray of shape (height, width, 1 or 3), uint8
+    captions : (str, str)
+        Titles of both.
+    """
+    from matplotlib.figure import Figure
+
+    height, width = original.shape[:2]
+    figure = Figure(figsize=(15, min(15, 5 * height / width) + 0.5), layout="constrained")
+    axes: Any = figure.subplots(1, 3)
+    for ax, image, caption in zip(axes, (original, decoded), captions, strict=False):
+        draw_photograph(ax, image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        ax.set_title(caption)
+    draw_photograph(axes[2], difference(original, decoded), cmap="magma", vmin=0, vmax=64)
+    axes[2].set_title("Difference (black: none, white: 64 of 255 or more)")
+    return figure
+
+
 def demo_figure(
     digits: Mapping[str, np.ndarray],
     filters: np.ndarray,

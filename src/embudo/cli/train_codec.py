@@ -1,0 +1,66 @@
+"""``embudo train-codec``: a codec of one's own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from embudo.cli.output import check_output
+
+
+@click.command("train-codec")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The codec: .safetensors.")
+@click.option("--block", type=int, default=16, show_default=True, help="Pixels on the side of a block.")
+@click.option("--components", "n_components", type=int, help="Channels of the code.  [default: all of a block]")
+@click.option(
+    "--validation-fraction",
+    type=click.FloatRange(0, 0.9),
+    default=0.1,
+    show_default=True,
+    help="Share of the images to measure on, not learnt from.",
+)
+@click.option("--random-state", "--seed", type=int, default=0, show_default=True, help="Decides which these are.")
+def train_codec(
+    folder: Path, output: Path, block: int, n_components: int | None, validation_fraction: float, random_state: int
+) -> None:
+    """Learn a codec from the images in FOLDER: pictures like those that it shall compress.
+
+    "embudo compress --model" uses it. A file that it wrote is decoded with the same codec alone.
+    """
+    check_output(output, [".safetensors"])
+
+    import numpy as np
+
+    from embudo.codec.image_codec import ImageCodec
+    from embudo.data.images import list_images
+
+    paths = list_images(folder) if folder.is_dir() else [folder]
+    n_held_out = min(round(validation_fraction * len(paths)), len(paths) - 1)
+    order = np.random.default_rng(random_state).permutation(len(paths))
+    learnt, held_out = ([paths[i] for i in sorted(part)] for part in (order[n_held_out:], order[:n_held_out]))
+    started = time.perf_counter()
+    codec = ImageCodec(n_components, block=block).fit(learnt, X_val=held_out or None)
+    seconds = time.perf_counter() - started
+    codec.save(output)
+    click.echo(f"Learnt from {len(learnt)} images in {seconds:.1f} s: model {codec.model_id_}")
+    if held_out:
+        click.echo(f"On {len(held_out)} images that were held out:")
+        print_curve(codec.history_)
+    click.echo(f"Codec written to {output}")
+
+
+def print_curve(history: dict[str, list[float]]) -> None:
+    """Print rate and distortion by quality."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("quality", "bits/pixel", "PSNR"):
+        table.add_column(name, justify="right")
+    for quality, rate, distortion in zip(*history.values(), strict=True):
+        table.add_row(f"{quality:g}", f"{rate:.3f}", f"{distortion:.2f}")
+    Console().print(table)

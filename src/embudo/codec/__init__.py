@@ -1,0 +1,1 @@
+"""Image compression: an autoencoder whose code is quantised and entropy-coded."""

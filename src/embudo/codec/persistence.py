@@ -1,0 +1,115 @@
+"""Files of codecs: one safetensors file, no code in it; and the name that a codec goes by."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+
+import embudo
+from embudo.codec.entropy import N_TABLES, Tables
+from embudo.codec.prior import Prior
+from embudo.codec.quantize import Quantizer
+from embudo.codec.streams import StreamCoder
+from embudo.errors import FileFormatError, check_choice, check_number, reason
+from embudo.models.composed import cpu_weights
+from embudo.models.persistence import read_card, write_atomically
+from embudo.parts.expression import parse
+
+if TYPE_CHECKING:
+    from embudo.codec.image_codec import ImageCodec
+
+FORMAT_VERSION = 1
+
+
+def tensors_of(codec: ImageCodec) -> dict[str, np.ndarray]:
+    """Return all that decodes a file, by name: weights, kernels as float16, and integer tables."""
+    weights = {name: tensor.numpy() for name, tensor in cpu_weights(codec.module_).items()}
+    coder = codec.coder_
+    return {
+        **{f"module.{name}": w.astype(np.float16) if w.ndim > 1 else w for name, w in weights.items()},
+        **{f"prior.{name}": tensor for name, tensor in vars(coder.prior).items()},
+        "tables": coder.quantizer.tables.frequencies.astype(np.uint16),
+        "shrinkage": coder.quantizer.shrinkage,
+    }
+
+
+def model_id(tensors: dict[str, np.ndarray]) -> str:
+    """Return 8 hexadecimal digits of the SHA-256 of tensors, with their names and shapes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+        digest.update(np.ascontiguousarray(tensor).astype(tensor.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()[:8]
+
+
+def save(codec: ImageCodec, path: str | Path) -> None:
+    """Write a fitted codec to one file, as a whole or not at all."""
+    card = {
+        "format_version": FORMAT_VERSION,
+        "class": "ImageCodec",
+        "params": {name: repr(value) for name, value in codec.get_params(deep=False).items()},
+        "callables": {},
+        "channels": codec.channels_,
+        "n_components": codec.n_components_,
+        "model_id": codec.model_id_,
+        "history": codec.history_,
+        "versions": {"embudo": embudo.__version__, "torch": torch.__version__, "numpy": np.__version__},
+    }
+    write_atomically(path, safetensors.numpy.save(tensors_of(codec), metadata={"embudo": json.dumps(card)}))
+
+
+def load(path: str | Path) -> ImageCodec:
+    """Read a codec that `save` wrote.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, not a codec, or written by a newer version.
+    """
+    card = read_card(path)
+    with safetensors.safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        codec = _restore(card, tensors)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise FileFormatError(f"'{path}' is damaged or not a codec of this embudo: {reason(error)}.") from None
+    if card.get("model_id") != codec.model_id_:
+        raise FileFormatError(f"'{path}' is damaged: its weights are not those that it was saved with.")
+    return codec
+
+
+def _restore(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> ImageCodec:
+    from embudo.codec.image_codec import ImageCodec
+
+    check_choice("The class", card["class"], ["ImageCodec"])
+    codec = ImageCodec(**{name: parse(text) for name, text in card["params"].items()})
+    codec.channels_, codec.n_components_ = card["channels"], card["n_components"]
+    check_choice("channels", codec.channels_, (1, 3))
+    codec.check_sizes(codec.channels_)
+    check_number("n_components", codec.n_components_, low=1, high=codec.channels_ * codec.block**2, integer=True)
+    weights = {
+        name.removeprefix("module."): torch.from_numpy(tensor.astype(np.float32))
+        for name, tensor in tensors.items()
+        if name.startswith("module.")
+    }
+    if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+        raise ValueError("a weight is not finite")
+    codec._load_weights(weights)
+    prior = Prior(**{field.name: tensors[f"prior.{field.name}"] for field in dataclasses.fields(Prior)})
+    prior.check(codec.n_components_)
+    shrinkage = tensors["shrinkage"]
+    if shrinkage.shape != (N_TABLES, 4) or shrinkage.dtype != np.float32 or not (np.abs(shrinkage) <= 1).all():
+        raise ValueError("its reconstruction points are not numbers from -1 to 1")
+    codec.coder_ = StreamCoder(prior, Quantizer(Tables(tensors["tables"]), shrinkage))
+    codec.history_ = card["history"]
+    codec.model_id_ = model_id(tensors)
+    return codec

@@ -1,0 +1,27 @@
+"""Small codecs, fitted once."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_images
+
+from embudo import ImageCodec
+
+
+@pytest.fixture(scope="session")
+def photographs():
+    return [image[::2, ::2] for image in load_sample_images().images]
+
+
+@pytest.fixture(scope="session")
+def codec(photographs):
+    return ImageCodec(block=8).fit(photographs)
+
+
+@pytest.fixture(scope="session")
+def grey_codec(photographs):
+    return ImageCodec(12, block=4).fit([image[..., 1] for image in photographs])
+
+
+@pytest.fixture(scope="session")
+def small(photographs):
+    return np.ascontiguousarray(photographs[0][40:75, 60:107])
