@@ -273,10 +273,12 @@ def test_parameters_that_are_not_allowed(what):
     one_sentence(error)
 
 
-def test_values_that_the_output_cannot_reach():
-    estimator = Autoencoder(2, scale=None, output_activation="sigmoid", loss="cross_entropy", training=ONCE)
+@pytest.mark.parametrize(("scale", "after"), [(None, ""), ("standard", " after scale='standard'")])
+def test_values_that_the_output_cannot_reach(scale, after):
+    estimator = Autoencoder(2, scale=scale, output_activation="sigmoid", loss="cross_entropy", training=ONCE)
     with pytest.raises(
-        InvalidData, match=r"in \[0, 1\], but X ranges from -\d.* to \d.*: set scale=\"minmax\""
+        InvalidData,
+        match=rf"in \[0, 1\], but X ranges from -\d.* to \d[^ ]*{after}: set scale=\"minmax\", or an output",
     ) as error:
         estimator.fit(X)
     one_sentence(error)

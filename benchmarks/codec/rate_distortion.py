@@ -1,4 +1,4 @@
-"""Rate and distortion of the codec and of other formats on photographs that were kept aside; whole files, PSNR over RGB."""
+"""Rate and distortion of the codec and of other formats on photographs kept aside; whole files, PSNR over RGB."""
 
 from __future__ import annotations
 

@@ -76,3 +76,27 @@ def test_pairs_and_a_corruption_go_together():
 def test_pairs_that_do_not_fit_are_refused(options, words):
     with pytest.raises(InvalidData, match=words):
         model().fit(NOISY, **options)
+
+
+PROBABILITIES = {"output_activation": "sigmoid", "loss": "cross_entropy"}
+
+
+@pytest.mark.parametrize("of_clean", [np.asarray, scipy.sparse.csr_matrix])
+@pytest.mark.parametrize(
+    ("scale", "noisy", "clean", "words"),
+    [
+        (None, NOISY, 2 * CLEAN, r"X_clean ranges from 0 to 2: bring X"),
+        ("auto", 9 * NOISY, 18 * CLEAN + 9, r"X_clean ranges from 1 to \S+ after scale='minmax': bring X"),
+        ("standard", NOISY, CLEAN, r"X_clean ranges from -\S+ to \S+ after scale='standard': bring X"),
+    ],
+)
+def test_clean_samples_that_the_output_cannot_reach_are_refused(scale, noisy, clean, words, of_clean):
+    with pytest.raises(InvalidData, match=words):
+        model(scale=scale, **PROBABILITIES).fit(noisy, X_clean=of_clean(clean))
+    assert model(scale=scale).fit(noisy, X_clean=of_clean(clean)).history_["loss"]
+
+
+def test_noisy_samples_may_go_where_the_output_cannot():
+    noisy = CLEAN + 0.4 * np.random.default_rng(0).normal(size=CLEAN.shape)
+    history = model(scale=None, **PROBABILITIES).fit(noisy, X_clean=CLEAN).history_
+    assert history["loss"][-1] < history["loss"][0]

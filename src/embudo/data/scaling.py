@@ -67,7 +67,7 @@ class Scaler:
         return cls(kind, offset, scale)
 
 
-def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False) -> Scaler:
+def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False, target: Matrix | None = None) -> Scaler:
     """Choose the scaling of X.
 
     Parameters
@@ -79,34 +79,57 @@ def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False) -> 
     X : array or CSR matrix of shape (n_samples, n_features)
     unit_interval : bool, default=False
         Whether the model can only produce values in [0, 1].
+    target : like X, optional
+        What the model shall produce, scaled as X; X itself by default.
 
     Raises
     ------
     InvalidData
-        If nothing is scaled although the model needs values in [0, 1].
+        If the model can only produce values in [0, 1], and the scaled target leaves them.
     InvalidParameter
         If `scale` is unknown.
     """
     check_choice("Autoencoder.scale", scale, SCALES)
-    ranges = [(block.min(axis=0), block.max(axis=0)) for block in _blocks(X)]
-    low = np.min([low for low, _ in ranges], axis=0).astype(np.float64)
-    high = np.max([high for _, high in ranges], axis=0).astype(np.float64)
+    low, high = _ranges(X)
+    scaler = _scaler(scale, X, low, high, unit_interval)
+    if unit_interval and target is not None:
+        _check_reach(scaler, *_ranges(target), "X_clean", "bring X and X_clean to [0, 1] first, or set")
+    elif unit_interval:
+        _check_reach(scaler, low, high, "X", 'set scale="minmax", or')
+    return scaler
+
+
+def _scaler(scale: str | None, X: Matrix, low: np.ndarray, high: np.ndarray, unit_interval: bool) -> Scaler:
     inside = low.min() >= 0 and high.max() <= 1
     if scale == "auto":
         if X.dtype == np.uint8 and not inside:
             return Scaler("pixels", np.zeros(1), np.full(1, 255.0))
         scale = None if inside else "minmax" if unit_interval else "standard"
     if scale is None:
-        if unit_interval and not inside:
-            raise InvalidData(
-                f"The output can only be in [0, 1], but X ranges from {low.min():g} to {high.max():g}: "
-                'set scale="minmax", or an output_activation that reaches further.'
-            )
         return Scaler(None)
     offset, size = (low, high - low) if scale == "minmax" else _mean_and_deviation(X, low, high)
     # below this, a feature varies by rounding alone
     size[size <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))] = 1.0
     return Scaler(scale, offset, size)
+
+
+def _ranges(X: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest value of each feature, in float64."""
+    ranges = [(block.min(axis=0), block.max(axis=0)) for block in _blocks(X)]
+    low = np.min([low for low, _ in ranges], axis=0).astype(np.float64)
+    high = np.max([high for _, high in ranges], axis=0).astype(np.float64)
+    return low, high
+
+
+def _check_reach(scaler: Scaler, low: np.ndarray, high: np.ndarray, name: str, cure: str) -> None:
+    """Refuse samples, given the range of each feature, that leave [0, 1] when scaled by more than rounding."""
+    least, most = scaler.apply(low).min(), scaler.apply(high).max()
+    if least < -1e-6 or most > 1 + 1e-6:
+        scaled = f" after scale={scaler.kind!r}" if scaler.kind else ""
+        raise InvalidData(
+            f"The output can only be in [0, 1], but {name} ranges from {least:g} to {most:g}{scaled}: {cure} an "
+            "output_activation that reaches further."
+        )
 
 
 def _mean_and_deviation(X: Matrix, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

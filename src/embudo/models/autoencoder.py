@@ -173,7 +173,8 @@ class Autoencoder(BaseAutoencoder):
             At least two samples, finite numbers.
         y : ignored
         X_clean : like X, optional
-            What shall come out for each sample of X, for measured pairs, noisy and clean. X itself by default.
+            What shall come out for each sample of X, for measured pairs, noisy and clean. X itself by default. It is
+            scaled as X, and must then lie in [0, 1] where the output does.
         X_val : like X, or a pair (X, X_clean), optional
             Samples that are measured after each epoch and not learnt from.
 
@@ -182,7 +183,7 @@ class Autoencoder(BaseAutoencoder):
         Autoencoder
         """
         pair, held_out = self._pairs(X, X_clean, X_val)
-        seed = self._prepare(pair[0])
+        seed = self._prepare(*pair)
         pair, held_out = self._held_out(pair, held_out, self.training_, seed)
         initialise_network(self.module_, self.init, pair[0], self.scaler_, seed)
         self._learn(self._make_step(), pair, self.training_, held_out)
@@ -213,15 +214,20 @@ class Autoencoder(BaseAutoencoder):
     def _start(self, X: Any) -> Matrix:
         """Set up the network with its first weights, and return X validated."""
         rows = self._validated(X, reset=True, min_samples=2)
-        seed = self._prepare(rows)
+        seed = self._prepare(rows, rows)
         initialise_network(self.module_, self.init, rows, self.scaler_, seed)
         return rows
 
-    def _prepare(self, rows: Matrix) -> int:
+    def _prepare(self, rows: Matrix, target: Matrix) -> int:
         """Resolve the parameters, build the network, and return the seed."""
         self._resolve(rows.shape[1])
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.scaler_ = fit_scaler(self.scale, rows, unit_interval=self.output_activation == "sigmoid")
+        self.scaler_ = fit_scaler(
+            self.scale,
+            rows,
+            unit_interval=self.output_activation == "sigmoid",
+            target=None if target is rows else target,
+        )
         runtime = resolve_runtime(self.training_)
         n, m = self.n_features_in_, self.n_components_
         check_memory(self.encoder_.n_weights(n, m) + self.decoder_.n_weights(m, n), runtime)
