@@ -19,7 +19,8 @@ from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.nn.network import Network
-from embudo.parts.part import Part, nested_params, replaced
+from embudo.parts.part import Part, nested_params, plain, replaced
+from embudo.parts.training import Training
 
 
 class Composed(BaseEstimator):
@@ -68,6 +69,19 @@ class Composed(BaseEstimator):
                 f"{type(self).__name__}.{name} must be a part such as {example!r}, or None; got {value!r}."
             )
         return value
+
+    def _recipe(self) -> str:
+        """Return the parameters as text, nested ones too, but for those that do not decide what is learnt.
+
+        Functions are named. What `random_state` comes to is known by the first weights and the order of the samples.
+        """
+        passing = {"device", "run_dir", "verbose", "random_state"}
+        words = {
+            name: repr(plain(value)) if isinstance(value, Part) or not callable(value) else _name(value)
+            for name, value in self.get_params().items()
+            if name.rpartition("__")[2] not in passing and not isinstance(value, Training | BaseEstimator | list)
+        }
+        return repr(words)
 
     def _validated(self, X: Any, *, reset: bool, min_samples: int = 1) -> Matrix:
         """Return X as a finite array or CSR matrix of shape (n_samples, n_features).
@@ -176,6 +190,10 @@ class Composed(BaseEstimator):
             raise FileFormatError(f"The weights must be all float32 or all float64; found {sorted(map(str, dtypes))}.")
         self.module_ = self._empty_network(dtypes.pop(), device)
         self.module_.load_state_dict(weights)
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))
 
 
 def cpu_weights(module: nn.Module) -> dict[str, Tensor]:
