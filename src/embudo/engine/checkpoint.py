@@ -115,7 +115,7 @@ class RunFolder:
             )
         try:
             restore(self.step, self.copies, tensors)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (LookupError, ValueError, RuntimeError) as error:
             raise FileFormatError(f"'{self.path}' is damaged ({reason(error)}): {mend}.") from None
         history.update(columns)
         return position
@@ -214,7 +214,7 @@ def restore(step: AutogradStep, copies: list[Tensor], tensors: dict[str, Tensor]
 
     Raises
     ------
-    KeyError, ValueError, RuntimeError
+    LookupError, ValueError, RuntimeError
         If a tensor is missing or has the wrong shape.
     """
     objective, device = step.objective, step.runtime.device
