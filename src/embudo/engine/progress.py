@@ -162,10 +162,8 @@ class Progress:
     def resume(self, done: int, finished: bool) -> None:
         """Say that `done` epochs were over already, and whether that is all."""
         self.done, self.text = done, f"{self.title}epoch {done + 1}/{self.epochs}"
-        say(
-            f"{self.title}{'already finished,' if finished else 'resumed'} after epoch {done} of {self.epochs}",
-            self.verbose,
-        )
+        what = "already finished, after" if finished else "resumed after"
+        say(f"{self.title}{what} epoch {done} of {self.epochs}", self.verbose)
 
     def advance(self, done: float) -> None:
         """Say that `done` epochs are over, in parts of one."""
