@@ -34,9 +34,9 @@ class Position:
     Attributes
     ----------
     best_epoch : int
-        Number of the epoch whose validation loss is the lowest; before there is one, of the first.
-    best : float
-        That loss.
+        Number of the epoch whose validation is the best; before there is one, of the first.
+    best : tuple of float or None
+        What that came to: the smaller, the better.
     epochs : int
         Epochs that are over.
     finished : bool
@@ -44,9 +44,16 @@ class Position:
     """
 
     best_epoch: int
-    best: float = float("inf")
+    best: tuple[float, ...] | None = None
     epochs: int = 0
     finished: bool = False
+
+    def improve(self, bad: tuple[float, ...], epoch: int) -> bool:
+        """Return whether `bad`, of the validation after `epoch`, is the best so far, and note it then."""
+        if self.best is not None and bad >= self.best:
+            return False
+        self.best, self.best_epoch = bad, epoch
+        return True
 
 
 class RunFolder:
@@ -103,6 +110,7 @@ class RunFolder:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             version, fingerprint = card["format_version"], card["fingerprint"]
             position = Position(**card["position"])
+            position.best = position.best and tuple(position.best)  # JSON made it a list
             columns = {str(name): list(column) for name, column in card["history"].items()}
         except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise FileFormatError(f"'{self.path}' is damaged ({reason(error)}): {mend}.") from None
@@ -180,9 +188,13 @@ def fingerprint(
     for x, target in batches.epoch(0):
         for tensor in (x,) if target is x else (x, target):
             add(tensor)
-    for rows in validation or ():
-        for block in rows.blocks():
-            add(block)
+    if validation is not None:
+        rows, targets = validation
+        start = 0
+        for x in rows.blocks():
+            add(x)
+            add(targets.take(torch.arange(start, start + len(x))))
+            start += len(x)
     return digest.hexdigest()
 
 

@@ -110,10 +110,8 @@ def run(
                 append(history, epoch)
                 progress.show(epoch)
                 position.epochs += 1
-                if training.patience is None or epoch.validation_loss is None:
-                    kept.take()
-                elif epoch.validation_loss < position.best:
-                    position.best, position.best_epoch = epoch.validation_loss, epoch.number
+                held_out = epoch.validation_loss
+                if training.patience is None or held_out is None or position.improve((held_out,), epoch.number):
                     kept.take()
                 elif epoch.number - position.best_epoch >= training.patience:
                     break
@@ -130,7 +128,7 @@ def run(
             TrainingInterrupted,
             stacklevel=2,
         )
-    if training.patience is not None and position.best < float("inf"):
+    if position.best is not None:
         kept.restore()
     if completed and folder is not None:
         position.finished = True

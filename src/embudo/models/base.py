@@ -73,18 +73,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         return rows, target
 
     def _held_out(self, pair: Pair, held_out: Pair | None, training: Training, seed: int) -> tuple[Pair, Pair | None]:
-        """Hold a share of the samples out, where `training` asks for it and none are held out yet.
-
-        Raises
-        ------
-        InvalidParameter
-            If `training` asks for what is not there: validation for its patience, a seed for its run folder.
-        """
-        if training.run_dir is not None and self.random_state is None:
-            raise InvalidParameter(
-                f"Training.run_dir needs a random_state: without one, every fit of {type(self).__name__} is another "
-                "training. Set random_state=0, or another integer."
-            )
+        """Hold a share of the samples out, where `training` asks for it and none are held out yet."""
+        self._check_repeatable(training)
         if held_out is None and training.validation_fraction > 0:
             learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
             return at(learnt, pair), at(chosen, pair)

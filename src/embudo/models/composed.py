@@ -33,6 +33,7 @@ class Composed(BaseEstimator):
     n_features_in_: int
     feature_names_in_: np.ndarray
     sample_shape_: tuple[int, ...] | None
+    random_state: Any
     seed_: int
     history_: History
     _step: AutogradStep | None = None  #: kept between calls of partial_fit
@@ -69,6 +70,19 @@ class Composed(BaseEstimator):
                 f"{type(self).__name__}.{name} must be a part such as {example!r}, or None; got {value!r}."
             )
         return value
+
+    def _check_repeatable(self, training: Training) -> None:
+        """Refuse to keep the state of a training that no second one equals.
+
+        Raises
+        ------
+        InvalidParameter
+        """
+        if training.run_dir is not None and self.random_state is None:
+            raise InvalidParameter(
+                f"Training.run_dir needs a random_state: without one, every fit of {type(self).__name__} is another "
+                "training. Set random_state=0, or another integer."
+            )
 
     def _recipe(self) -> str:
         """Return the parameters as text, nested ones too, but for those that do not decide what is learnt.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -271,7 +273,8 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _kept_under(self, name: str, training: Training) -> Training:
         """Return `training` with a folder for its state, where the stack has one."""
-        return training
+        folder = self.training_.run_dir
+        return training if folder is None else dataclasses.replace(training, run_dir=Path(folder, name))
 
     def _in_shape(self, pair: Pair) -> tuple[Any, Any]:
         """Return samples and targets as the first level shall see them: images as images."""
