@@ -1,7 +1,7 @@
 """Memory of sparse codes: 1,000,000 rows of 24576 units of which 32 speak, as a CSR matrix.
 
 Dense they would be 98 GB. What counts is how much the resident set of the process grows while `transform` works, and
-the peak on the way; both are read from /proc, on Linux. The samples are few numbers each, as their width changes nothing.
+the peak on the way; both are read from /proc, on Linux. The samples are few numbers each: their width changes nothing.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ ALL_OPTIONS = {
     "clip": 1.5,
     "device": "cpu",
     "precision": "float64",
+    "run_dir": "7",
     "verbose": False,
 }
 EXPECTED = Autoencoder(
@@ -70,12 +71,14 @@ EXPECTED = Autoencoder(
         clip=1.5,
         device="cpu",
         precision="float64",
+        run_dir="7",
         verbose=False,
     ),
 )
 
 
-def test_options_and_configuration_file_and_python_give_the_same_model(embudo, files, digits, tmp_path):
+def test_options_and_configuration_file_and_python_give_the_same_model(embudo, files, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     words = []
     for name, value in ALL_OPTIONS.items():
         option = "--" + name.replace("_", "-")
@@ -89,7 +92,7 @@ def test_options_and_configuration_file_and_python_give_the_same_model(embudo, f
     assert (by_options.status, by_config.status) == (0, 0), (by_options.err, by_config.err)
     models = [load(tmp_path / f"{name}.safetensors") for name in "ab"]
     assert repr(models[0]) == repr(models[1]) == repr(EXPECTED)
-    codes = EXPECTED.fit(digits).transform(digits)
+    codes = EXPECTED.set_params(training__run_dir="8").fit(digits).transform(digits)
     assert all((model.transform(digits) == codes).all() for model in models)
 
 

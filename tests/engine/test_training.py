@@ -240,7 +240,7 @@ def test_another_seed_gives_other_weights():
 def test_epochs_append_rows_of_equal_length():
     history = {}
     for number in (1, 2):
-        append(history, Epoch(number, {"reconstruction": 1.0, "l1": 0.5}, 2.0, 1e-3, 0.1, 100.0))
+        append(history, Epoch(number, {"reconstruction": 1.0, "l1": 0.5}, {"loss": 2.0}, 1e-3, 0.1, 100.0))
     assert {len(column) for column in history.values()} == {2}
     assert history["loss"] == [1.5, 1.5]
 

@@ -1,5 +1,6 @@
 """Stacks: greedy levels, one unrolled network, fine-tuning."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from zoo import QUICK, STACKS, digits
 
 from embudo import MLP, Autoencoder, StackedAutoencoder, TopK, Training, deep_autoencoder, make_stack
+from embudo.data.batches import Batches
 from embudo.engine import loop
 from embudo.errors import InvalidParameter, TrainingInterrupted
 from embudo.nn.layers import Dense
@@ -51,6 +53,33 @@ def test_the_unrolled_network_is_the_chain_of_its_levels(name):
             codes = autoencoder.inverse_transform(codes)
         np.testing.assert_allclose(below, codes, rtol=1e-5, atol=1e-6)
     assert list(stack.codes(X)) == [name for name, _ in stack.layers]
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_a_stack_that_was_stopped_goes_on_at_its_level(stage, tmp_path, monkeypatch):
+    X = digits()
+    whole = two_levels().fit(X)
+    stack = two_levels(training=dataclasses.replace(QUICK, run_dir=tmp_path))
+    original, begun = Batches.epoch, []
+
+    def epoch(self, number):
+        if number > 0:
+            begun.append(number)
+        if len(begun) == QUICK.epochs * stage + 2:
+            raise KeyboardInterrupt
+        return original(self, number)
+
+    monkeypatch.setattr(Batches, "epoch", epoch)
+    with pytest.warns(TrainingInterrupted):
+        stack.fit(X)
+    begun.clear()
+    monkeypatch.setattr(Batches, "epoch", lambda self, number: begun.append(number) or original(self, number))
+    again = clone(stack).fit(X)
+    learnt = [number for number in begun if number > 0]  # epoch 0 is looked at, not learnt from
+    assert learnt == [2, 3, *[1, 2, 3] * (2 - stage)]
+    assert (again.transform(X) == whole.transform(X)).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["edges", "fine-tuning", "parts"]
+    assert [level.training for _, level in again.layers_] == [QUICK, QUICK]
 
 
 def test_fine_tuning_changes_the_levels_for_they_share_their_weights():

@@ -77,6 +77,7 @@ TRAININGS = st.builds(
     clip=st.none() | POSITIVE,
     device=st.text(max_size=8),
     precision=st.sampled_from(PRECISIONS),
+    run_dir=st.sampled_from([None, "runs/first", "it's"]),
     verbose=st.sampled_from(["auto", True, False]),
 )
 

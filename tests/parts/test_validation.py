@@ -48,6 +48,10 @@ TABLE = [
     ],
     (lambda: Training(device=0), r'^Training\.device must be a name such as "cpu"; got 0\.$'),
     (lambda: Training(precision="float23"), r"^Training\.precision must be one of .* \(did you mean 'float32'\?\)\.$"),
+    *[
+        (lambda v=v: Training(run_dir=v), rf"^Training\.run_dir must be the name of a folder, or None; got {v!r}\.$")
+        for v in ("", 3, b"runs")
+    ],
     (lambda: Training(verbose=2), r"^Training\.verbose must be one of 'auto', True, False; got 2\.$"),
     *[
         (lambda kind=kind, v=v: kind(v), rf"^{kind.__name__}\.lr must be a number greater than 0; got {v!r}\.$")

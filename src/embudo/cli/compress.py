@@ -69,8 +69,8 @@ def compress(images: tuple[Path, ...], output: Path | None, as_json: bool, worke
 def compress_one(job: Job, settings: Settings) -> dict[str, Any]:
     """Compress one image, decode the file again, and return what it came to."""
     from embudo.cli.batch import codec_of
+    from embudo.data.files import write_atomically
     from embudo.data.images import read_image, read_metadata
-    from embudo.models.persistence import write_atomically
 
     codec = codec_of(settings.model)
     image = read_image(job.source, alpha=True)
@@ -118,7 +118,7 @@ def draw(path: Path, image: np.ndarray, decoded: np.ndarray, row: dict[str, Any]
     """Write the picture of original, result and difference."""
     from io import BytesIO
 
-    from embudo.models.persistence import write_atomically
+    from embudo.data.files import write_atomically
     from embudo.report.pictures import comparison_figure
 
     caption = f"{row['bytes']:,} bytes, {row['bits_per_pixel']:.3f} bits/pixel, {row['psnr']:.2f} dB"

@@ -45,7 +45,7 @@ def decompress_one(job: Job, settings: Path | None) -> list[Path]:
     from embudo.cli.batch import codec_of
     from embudo.codec.container import unpack
     from embudo.codec.images import image_bytes, unpack_metadata
-    from embudo.models.persistence import write_atomically
+    from embudo.data.files import write_atomically
 
     data = job.source.read_bytes()
     try:

@@ -95,8 +95,8 @@ def compress_photograph(folder: Path) -> dict[str, Any]:
 
     from embudo import load
     from embudo.cli.patches import compress, decompress, random_patches
+    from embudo.data.files import write_atomically
     from embudo.metrics.reconstruction import psnr
-    from embudo.models.persistence import write_atomically
 
     china, flower = load_sample_images().images
     height, width = china.shape[:2]
@@ -160,7 +160,7 @@ def draw(folder: Path, digits: dict[str, Any], photograph: dict[str, Any]) -> Pa
     """Write the picture; return where."""
     from io import BytesIO
 
-    from embudo.models.persistence import write_atomically
+    from embudo.data.files import write_atomically
     from embudo.report.pictures import demo_figure
 
     figure = demo_figure(

@@ -71,8 +71,8 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
     import pandas as pd
     import scipy.sparse
 
+    from embudo.data.files import write_atomically
     from embudo.data.readers import require_pyarrow
-    from embudo.models.persistence import write_atomically
 
     buffer = io.BytesIO()
     if scipy.sparse.issparse(array):
@@ -138,7 +138,7 @@ def _write_images(folder: Path, images: Any, names: Sequence[Path]) -> None:
     import numpy as np
     from PIL import Image
 
-    from embudo.models.persistence import write_atomically
+    from embudo.data.files import write_atomically
 
     for image, name in zip(images, names, strict=True):
         pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -86,7 +86,7 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
 @click.option("--sparse-output/--dense-output", default=False, help="Encode to a sparse matrix.", show_default=True)
 @click.option("--init", type=Word(["auto", "pca"]), default="auto", show_default=True)
 @click.option("--random-state", "--seed", type=Scalar(), help="Decides first weights and order: same seed, same model.")
-@field_options(Training, {"optimizer": PartText(), "verbose": False})
+@field_options(Training, {"optimizer": PartText(), "run_dir": click.Path(), "verbose": False})
 @click.option("--verbose/--quiet", "-v/-q", default=True, help="Whether progress is shown.", show_default=True)
 @data_options
 @click.pass_context
@@ -112,7 +112,8 @@ def train(
     seconds = time.perf_counter() - started
     model.save(output)
     if interruption:
-        click.echo(f"{interruption} It is in '{output}'.", err=True)
+        goes_on = "" if training.run_dir is None else " The same command goes on where it was."
+        click.echo(f"{interruption} It is in '{output}'.{goes_on}", err=True)
         ctx.exit(130)
     _print_summary(model, X, X_val, seconds)
     click.echo(f"Model written to {output}")

@@ -18,9 +18,10 @@ from embudo.codec.entropy import N_TABLES, Tables
 from embudo.codec.prior import Prior
 from embudo.codec.quantize import Quantizer
 from embudo.codec.streams import StreamCoder
+from embudo.data.files import write_atomically
 from embudo.errors import FileFormatError, check_choice, check_number, reason
 from embudo.models.composed import cpu_weights
-from embudo.models.persistence import read_card, write_atomically
+from embudo.models.persistence import read_card
 from embudo.parts.expression import parse
 
 if TYPE_CHECKING:

@@ -56,8 +56,12 @@ class Scaler:
             If they are not what a scaler of `n_features` features holds.
         """
         check_choice("The scaling", kind, ("standard", "minmax", "pixels", None))
+        if kind is None and len(arrays):
+            raise InvalidData("It holds scales, but no scaling.")
         if kind is None:
             return cls(None)
+        if len(arrays) != 2:
+            raise InvalidData("'scaler.scale' is missing, or 'scaler.offset'.")
         offset, scale = arrays
         for array in (offset, scale):
             if array.shape not in {(1,), (n_features,)} or array.dtype != np.float64 or not np.isfinite(array).all():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from embudo.data.batches import Rows
+from embudo.engine.checkpoint import Position, RunFolder, fingerprint
 from embudo.engine.history import History, append
 from embudo.engine.loop import AutogradStep, BatchSource, train
 from embudo.engine.progress import Progress
@@ -43,6 +44,7 @@ def run(
     *,
     validation: tuple[Rows, Rows] | None = None,
     open_ended: bool = False,
+    recipe: str = "",
 ) -> bool:
     """Train, and leave the best (with patience) or last weights in place.
 
@@ -60,6 +62,8 @@ def run(
         Held-out samples and their targets.
     open_ended : bool, default=False
         Whether more may follow, as in ``partial_fit``.
+    recipe : str, default=""
+        The parameters of the model, by which the state in ``training.run_dir`` is known as that of this training.
 
     Returns
     -------
@@ -70,6 +74,8 @@ def run(
     ------
     TrainingDiverged
         If the loss stops being finite; the last good weights are in place then.
+    InvalidParameter, FileFormatError
+        If ``training.run_dir`` holds the state of another training, or a damaged one.
 
     Warns
     -----
@@ -78,10 +84,17 @@ def run(
     """
     first = len(history.get("epoch", ())) + 1
     kept = Snapshot([*step.parameters, *step.objective.buffers()])
-    best: tuple[float, ...] | None = None
-    best_epoch, completed = first, True
     last = first + training.n_epochs(batches.n_samples) - 1
     progress = Progress(training.verbose, last)
+    position, completed, folder = Position(best_epoch=first), True, None
+    if training.run_dir is not None:
+        known_as = fingerprint(recipe, step, batches, training, validation)
+        folder = RunFolder(training.run_dir, known_as, step, kept.copies)
+        if (before := folder.resume(history)) is not None:
+            position = before
+            progress.resume(position.epochs, position.finished)
+    if position.finished:
+        return True
     try:
         with progress:
             epochs = train(
@@ -90,20 +103,20 @@ def run(
                 training,
                 validation=validation,
                 first_epoch=first,
+                epochs_done=position.epochs,
                 open_ended=open_ended,
             )
             for epoch in epochs:
                 append(history, epoch)
                 progress.show(epoch)
-                if training.patience is None or not epoch.validation:
+                position.epochs += 1
+                measured = epoch.validation if training.patience is not None else {}
+                if not measured or position.improve(step.objective.badness(measured), epoch.number):
                     kept.take()
-                    continue
-                bad = step.objective.badness(epoch.validation)
-                if best is None or bad < best:
-                    best, best_epoch = bad, epoch.number
-                    kept.take()
-                elif epoch.number - best_epoch >= training.patience:
+                elif training.patience is not None and epoch.number - position.best_epoch >= training.patience:
                     break
+                if folder is not None:
+                    folder.keep(position, history)
     except TrainingDiverged:
         kept.restore()
         raise
@@ -115,6 +128,9 @@ def run(
             TrainingInterrupted,
             stacklevel=2,
         )
-    if best is not None:
+    if position.best is not None:
         kept.restore()
+    if completed and folder is not None:
+        position.finished = True
+        folder.write(position, history)
     return completed

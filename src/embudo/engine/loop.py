@@ -94,6 +94,7 @@ def train(
     *,
     validation: tuple[Rows, Rows] | None = None,
     first_epoch: int = 1,
+    epochs_done: int = 0,
     open_ended: bool = False,
 ) -> Iterator[Epoch]:
     """Train for as many epochs as `training` says and yield a record after each.
@@ -110,6 +111,8 @@ def train(
         Samples and targets that are measured after each epoch, and not learnt from.
     first_epoch : int, default=1
         Number of the first epoch.
+    epochs_done : int, default=0
+        Epochs that are over already, of a training that goes on.
     open_ended : bool, default=False
         Whether more may follow: then nothing changes in the course of the training, neither learning rate nor sparsity.
 
@@ -124,8 +127,8 @@ def train(
     """
     n_epochs = training.n_epochs(batches.n_samples)
     n_steps = n_epochs * len(batches)
-    done = 0
-    for number in range(first_epoch, first_epoch + n_epochs):
+    done = epochs_done * len(batches)
+    for number in range(first_epoch + epochs_done, first_epoch + n_epochs):
         started = time.perf_counter()
         sums: dict[str, Tensor] = {}
         step.objective.train()

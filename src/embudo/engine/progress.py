@@ -139,7 +139,7 @@ class Progress:
     def __init__(self, verbose: bool | str, epochs: int) -> None:
         kind = face_here()
         self.kind = None if verbose is False or (verbose == "auto" and kind is Log) else kind
-        self.epochs = epochs
+        self.verbose, self.epochs = verbose, epochs
         self.done, self.title = 0.0, _title.get()
         self.text = f"{self.title}epoch 1/{epochs}"
         self.face: Face | None = None
@@ -158,6 +158,12 @@ class Progress:
     def watch(self, batches: BatchSource) -> BatchSource:
         """Return the same batches; each one that is taken moves the bar."""
         return batches if self.kind is None else _Watched(batches, self)
+
+    def resume(self, done: int, finished: bool) -> None:
+        """Say that `done` epochs were over already, and whether that is all."""
+        self.done, self.text = done, f"{self.title}epoch {done + 1}/{self.epochs}"
+        what = "already finished, after" if finished else "resumed after"
+        say(f"{self.title}{what} epoch {done} of {self.epochs}", self.verbose)
 
     def advance(self, done: float) -> None:
         """Say that `done` epochs are over, in parts of one."""

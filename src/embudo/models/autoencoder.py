@@ -192,8 +192,8 @@ class Autoencoder(BaseAutoencoder):
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one more chunk of data: one pass over X, the optimizer's state kept from call to call.
 
-        The first call decides scaling and first weights. Early stopping, schedule and ``Training.epochs``
-        do not apply.
+        The first call decides scaling and first weights. Early stopping, schedule, ``Training.epochs``
+        and ``Training.run_dir`` do not apply.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class Autoencoder(BaseAutoencoder):
         rows = self._validated(X, reset=False) if hasattr(self, "module_") else self._start(X)
         if self._step is None:
             self._step = self._make_step()
-        once = dataclasses.replace(self.training_, epochs=1, patience=None)
+        once = dataclasses.replace(self.training_, epochs=1, patience=None, run_dir=None)
         self._learn(self._step, (rows, rows), once, None, open_ended=True)
         return self
 

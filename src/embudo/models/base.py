@@ -69,6 +69,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
 
     def _held_out(self, pair: Pair, held_out: Pair | None, training: Training, seed: int) -> tuple[Pair, Pair | None]:
         """Hold a share of the samples out, where `training` asks for it and none are held out yet."""
+        self._check_repeatable(training)
         if held_out is None and training.validation_fraction > 0:
             learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
             return at(learnt, pair), at(chosen, pair)

@@ -23,7 +23,7 @@ from embudo.engine.loop import AutogradStep
 from embudo.engine.runtime import Runtime
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.nn.network import Network
-from embudo.parts.part import Part, nested_params, replaced
+from embudo.parts.part import Part, nested_params, plain, replaced
 from embudo.parts.training import Training
 
 
@@ -40,6 +40,7 @@ class Composed(BaseEstimator):
     module_: Any
     scaler_: Scaler
     training_: Training
+    random_state: Any
     seed_: int
     history_: History
     _completed = True  #: whether the last training came to its end
@@ -101,6 +102,32 @@ class Composed(BaseEstimator):
                 f"{type(self).__name__}.{name} must be a part such as {example!r}, or None; got {value!r}."
             )
         return value
+
+    def _check_repeatable(self, training: Training) -> None:
+        """Refuse to keep the state of a training that no second one equals.
+
+        Raises
+        ------
+        InvalidParameter
+        """
+        if training.run_dir is not None and self.random_state is None:
+            raise InvalidParameter(
+                f"Training.run_dir needs a random_state: without one, every fit of {type(self).__name__} is another "
+                "training. Set random_state=0, or another integer."
+            )
+
+    def _recipe(self) -> str:
+        """Return the parameters as text, nested ones too, but for those that do not decide what is learnt.
+
+        Functions are named. What `random_state` comes to is known by the first weights and the order of the samples.
+        """
+        passing = {"device", "run_dir", "verbose", "random_state"}
+        words = {
+            name: repr(plain(value)) if isinstance(value, Part) or not callable(value) else _name(value)
+            for name, value in self.get_params().items()
+            if name.rpartition("__")[2] not in passing and not isinstance(value, Training | BaseEstimator | list)
+        }
+        return repr(words)
 
     def _validated(self, X: Any, *, reset: bool, min_samples: int = 1) -> Matrix:
         """Return X as a finite array or CSR matrix of shape (n_samples, n_features).
@@ -168,7 +195,15 @@ class Composed(BaseEstimator):
         batches = Batches(rows, batch_size, self.seed_, None if targets is rows else targets)
         n_weights = sum(p.numel() for p in step.parameters)
         with step.runtime.threads(3 * n_weights * batch_size):
-            self._completed = run(step, batches, training, self.history_, validation=validation, open_ended=open_ended)
+            self._completed = run(
+                step,
+                batches,
+                training,
+                self.history_,
+                validation=validation,
+                open_ended=open_ended,
+                recipe=self._recipe(),
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "module_")
@@ -239,6 +274,10 @@ class Composed(BaseEstimator):
             raise FileFormatError(f"The weights must be all float32 or all float64; found {sorted(map(str, dtypes))}.")
         self.module_ = self._empty_network(dtypes.pop(), device)
         self.module_.load_state_dict(weights)
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))
 
 
 def cpu_weights(module: nn.Module) -> dict[str, Tensor]:

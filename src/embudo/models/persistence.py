@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 import embudo
+from embudo.data.files import write_atomically
 from embudo.engine.runtime import resolve_runtime
 from embudo.errors import FileFormatError, InvalidParameter, check_choice, check_number, reason
 from embudo.models.composed import Composed
@@ -225,35 +223,3 @@ def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, call
         inner[name] = _restore(within, {key.partition("/")[2]: value for key, value in own.items()}, device, functions)
     estimator._relearn(card, tensors, inner, device)
     return estimator
-
-
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write `data` beside `path` and rename: the file is whole, or as it was before.
-
-    Raises
-    ------
-    FileFormatError
-        If the folder does not exist or cannot be written to.
-    """
-    path = Path(path)
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise FileFormatError(f"Cannot write '{path}': {error.strerror or error}.") from None
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

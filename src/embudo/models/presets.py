@@ -202,8 +202,8 @@ def make_stack(template: Autoencoder, sizes: Sequence[int], **params: Any) -> St
     --------
     >>> from embudo import Autoencoder, make_stack
     >>> stack = make_stack(Autoencoder(code_activation="tanh"), (500, 250, 30), random_state=0)
-    >>> stack.set_params(level3__code_activation="identity").get_params()["level3"]
-    Autoencoder(n_components=30)
+    >>> [level.n_components for _, level in stack.layers]
+    [500, 250, 30]
     """
     layers = []
     for number, size in enumerate(sizes, 1):

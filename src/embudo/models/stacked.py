@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -286,7 +288,8 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _kept_under(self, name: str, training: Training) -> Training:
         """Return `training` with a folder for its state, where the stack has one."""
-        return training
+        folder = self.training_.run_dir
+        return training if folder is None else dataclasses.replace(training, run_dir=Path(folder, name))
 
     def _images(self, pair: Pair) -> tuple[Any, Any]:
         """Return samples and targets as the first level shall see them: images as images."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable
 
 from embudo.errors import InvalidParameter, check_choice, check_number
@@ -49,6 +50,11 @@ class Training(Part):
     precision : {"auto", "float32", "float64", "bfloat16"}, default="auto"
         Type of the weights and of the arithmetic. "auto" is float32; "bfloat16" keeps float32 weights
         and multiplies in bfloat16.
+    run_dir : str, Path or None, default=None
+        Folder in which the state of the training is kept, made where it is missing; one for each training. Fitted
+        again with the same data, parameters and `random_state`, a training that was stopped, or killed, goes on
+        where it was, and on the same machine ends in the same weights; a finished one returns at once. Functions of
+        one's own count by their names.
     verbose : {"auto", True, False}, default="auto"
         Progress: a bar on a terminal, an updating line in a notebook, plain lines in a log. "auto" shows it
         where somebody looks on, that is, not in logs, and only for a fit that takes more than a second.
@@ -75,7 +81,13 @@ class Training(Part):
     clip: float | None = None
     device: str = "auto"
     precision: str = "auto"
+    run_dir: str | os.PathLike[str] | None = None
     verbose: bool | str = "auto"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.run_dir, os.PathLike):
+            object.__setattr__(self, "run_dir", os.fspath(self.run_dir))
+        super().__post_init__()
 
     def validate(self) -> None:
         """Raise `InvalidParameter` if a field is not allowed."""
@@ -96,6 +108,8 @@ class Training(Part):
         if not isinstance(self.device, str):
             raise InvalidParameter(f'Training.device must be a name such as "cpu"; got {self.device!r}.')
         check_choice("Training.precision", self.precision, PRECISIONS)
+        if self.run_dir is not None and (not isinstance(self.run_dir, str) or not self.run_dir):
+            raise InvalidParameter(f"Training.run_dir must be the name of a folder, or None; got {self.run_dir!r}.")
         check_choice("Training.verbose", self.verbose, ("auto", True, False))
 
     def batch_rows(self, n_samples: int) -> int:

@@ -1,0 +1,42 @@
+"""Files that are written as a whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from embudo.errors import FileFormatError
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write `data` beside `path` and rename: the file is whole, or as it was before.
+
+    Raises
+    ------
+    FileFormatError
+        If the folder does not exist or cannot be written to.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise FileFormatError(f"Cannot write '{path}': {error.strerror or error}.") from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
