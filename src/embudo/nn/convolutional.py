@@ -34,14 +34,26 @@ class ToRows(nn.Module):
 
 
 class Convolution(Layer, nn.Conv2d):
-    """A convolution whose kernels move by `stride`, with zeros around the maps, so that no pixel is left out.
+    """A convolution whose kernels reach every pixel: maps of height h become maps of height ``ceil(h / stride)``.
 
-    Maps of size h become maps of size ``ceil(h / stride)`` where kernels are odd; see `convolved_size`.
+    Parameters
+    ----------
+    n_in, n_out : int
+        Channels.
+    kernel_size, stride : int
+        Of the kernels, in both directions; where the stride is 1, the size is odd.
+    size : (int, int)
+        Height and width of what goes in.
+    activation : str
+        What follows, to which the first weights are suited.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel_size: int, stride: int, activation: str) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, kernel_size: int, stride: int, size: tuple[int, int], activation: str
+    ) -> None:
         self.family = ACTIVATIONS[activation][1]
-        super().__init__(n_in, n_out, kernel_size, stride, padding=padding(kernel_size))
+        sides, _ = padding(size, kernel_size, stride)
+        super().__init__(n_in, n_out, kernel_size, stride, sides)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
@@ -52,26 +64,14 @@ class Convolution(Layer, nn.Conv2d):
 
 
 class TransposedConvolution(Layer, nn.ConvTranspose2d):
-    """The transpose of a convolution, back to maps of the size `to` that it was given.
-
-    Parameters
-    ----------
-    n_in, n_out : int
-        Channels.
-    kernel_size, stride : int
-        Those of the convolution.
-    to : (int, int)
-        Height and width that come out.
-    activation : str
-        What follows, to which the first weights are suited.
-    """
+    """The transpose of a `Convolution` from `n_out` to `n_in` channels: back to maps of the `size` that it was given."""
 
     def __init__(
-        self, n_in: int, n_out: int, kernel_size: int, stride: int, to: tuple[int, int], activation: str
+        self, n_in: int, n_out: int, kernel_size: int, stride: int, size: tuple[int, int], activation: str
     ) -> None:
         self.family = ACTIVATIONS[activation][1]
-        extra = uncovered(to, kernel_size, stride)
-        super().__init__(n_in, n_out, kernel_size, stride, padding(kernel_size), output_padding=extra)
+        sides, extra = padding(size, kernel_size, stride)
+        super().__init__(n_in, n_out, kernel_size, stride, sides, output_padding=extra)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
@@ -82,15 +82,15 @@ class TransposedConvolution(Layer, nn.ConvTranspose2d):
 
 
 class TiedTransposedConvolution(Layer):
-    """The transpose of a convolution with the kernels of that convolution: one storage, one gradient.
+    """The transpose of a `Convolution` with that one's kernels: one storage, one gradient.
 
     The other layer is not registered as a submodule, so its kernels appear once among parameters and in files.
     """
 
-    def __init__(self, source: Convolution, to: tuple[int, int]) -> None:
+    def __init__(self, source: Convolution, size: tuple[int, int]) -> None:
         super().__init__()
         self._source = (source,)
-        self.output_padding = uncovered(to, source.kernel_size[0], source.stride[0])
+        self.sides, self.extra = padding(size, source.kernel_size[0], source.stride[0])
         self.bias = nn.Parameter(torch.empty(source.in_channels))
 
     @property
@@ -100,19 +100,17 @@ class TiedTransposedConvolution(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map feature maps to those that the convolution came from."""
-        source = self._source[0]
-        pads = padding(source.kernel_size[0])
-        return F.conv_transpose2d(x, self.weight, self.bias, source.stride, pads, self.output_padding)
+        return F.conv_transpose2d(x, self.weight, self.bias, self._source[0].stride, self.sides, self.extra)
 
 
 class ResidualBlock(nn.Module):
     """`y = x + K2 s(K1 x + b1) + b2`, with 3 x 3 kernels and an activation s; at first `y = x`, as K2 begins at 0."""
 
-    def __init__(self, n_channels: int, activation: str) -> None:
+    def __init__(self, n_channels: int, size: tuple[int, int], activation: str) -> None:
         super().__init__()
-        self.first = Convolution(n_channels, n_channels, 3, 1, activation)
+        self.first = Convolution(n_channels, n_channels, 3, 1, size, activation)
         self.activation = make_activation(activation)
-        self.second = Convolution(n_channels, n_channels, 3, 1, activation)
+        self.second = Convolution(n_channels, n_channels, 3, 1, size, activation)
         self.second.family = "zero"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,18 +119,15 @@ class ResidualBlock(nn.Module):
         return y
 
 
-def padding(kernel_size: int) -> int:
-    """Return how many zeros lie around the maps, on each side."""
-    return (kernel_size - 1) // 2
+def padding(size: tuple[int, int], kernel_size: int, stride: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the zeros around maps of `size`, by which kernels reach every pixel in ``ceil(size / stride)`` steps.
 
-
-def convolved_size(size: tuple[int, int], kernel_size: int, stride: int) -> tuple[int, int]:
-    """Return height and width of what a `Convolution` makes of maps of `size`."""
-    height, width = ((length + 2 * padding(kernel_size) - kernel_size) // stride + 1 for length in size)
-    return height, width
-
-
-def uncovered(size: tuple[int, int], kernel_size: int, stride: int) -> tuple[int, int]:
-    """Return the rows and columns of maps of `size` that the last step of a `Convolution` does not reach."""
-    height, width = ((length + 2 * padding(kernel_size) - kernel_size) % stride for length in size)
-    return height, width
+    Returns
+    -------
+    sides : (int, int)
+        Rows above and below, columns left and right.
+    extra : (int, int)
+        How many of these, on the far side, no kernel reaches: 0 or 1.
+    """
+    needed = [(-(-length // stride) - 1) * stride + kernel_size - length for length in size]
+    return ((needed[0] + 1) // 2, (needed[1] + 1) // 2), (needed[0] % 2, needed[1] % 2)

@@ -133,8 +133,8 @@ class ConvNet(Architecture):
     """Convolutions over images, ever smaller and with more channels, and one dense layer to the code.
 
     A decoder is the way back: a dense layer, then transposed convolutions [1]_ up to the size of the images, whether or
-    not the strides divide it. Samples are images of shape (height, width) or (height, width, channels), all of one size,
-    or rows of their values in that order; best 8-bit or in [0, 1], as ``scale="auto"`` then treats all pixels alike.
+    not the strides divide it. Samples are images of one size, of shape (height, width) or (height, width, channels), or
+    rows of their values in that order; best 8-bit or in [0, 1], as ``scale="auto"`` then treats all pixels alike.
 
     Parameters
     ----------
@@ -142,10 +142,9 @@ class ConvNet(Architecture):
         Channels of each convolution's output, from the image on; of a decoder those of each input, from the code on.
         A decoder that mirrors an encoder has them in reverse.
     kernel_size : int, default=3
-        Height and width of the kernels.
+        Height and width of the kernels; odd where `stride` is 1.
     stride : int, default=2
-        Pixels by which the kernels move, at most `kernel_size`: height and width are divided by it, rounded up for odd
-        kernels.
+        Pixels by which the kernels move, at most `kernel_size`: height and width are divided by it, and rounded up.
     residual_blocks : int, default=0
         Blocks of two 3 x 3 convolutions whose result is added to their input [2]_, after each convolution and before
         each transposed one. Blocks begin as the identity.
@@ -157,7 +156,7 @@ class ConvNet(Architecture):
     Raises
     ------
     InvalidParameter
-        If a field is not allowed; from `fit`, if the images are unknown, of another size, or too small for the kernels.
+        If a field is not allowed; from `fit`, if X holds no images, or images of another size.
 
     References
     ----------
@@ -197,6 +196,8 @@ class ConvNet(Architecture):
             check_number("A size in ConvNet.channels", size, low=1, integer=True)
         check_number("ConvNet.kernel_size", self.kernel_size, low=1, integer=True)
         check_number("ConvNet.stride", self.stride, low=1, high=self.kernel_size, integer=True)
+        if self.stride == 1 and self.kernel_size % 2 == 0:
+            raise InvalidParameter(f"ConvNet.kernel_size must be odd where stride is 1; got {self.kernel_size!r}.")
         check_number("ConvNet.residual_blocks", self.residual_blocks, low=0, high=100, integer=True)
         check_choice("ConvNet.activation", self.activation, ACTIVATIONS)
         if self.image_shape is not None:
@@ -222,11 +223,11 @@ class ConvNet(Architecture):
 
         image = self._image(sample_shape)
         layers: list[nn.Module] = [ToMaps(image)]
-        for n_in, n_out in itertools.pairwise((image[2], *self.channels)):
-            layers.append(Convolution(n_in, n_out, self.kernel_size, self.stride, self.activation))
-            layers += [make_activation(self.activation), *self._blocks(n_out)]
-        smallest = self._map_sizes(image)[-1]
-        dense = Dense(self.channels[-1] * math.prod(smallest), n_components, activation)
+        sizes, channels = self._map_sizes(image), (image[2], *self.channels)
+        for (n_in, n_out), (size, smaller) in zip(itertools.pairwise(channels), itertools.pairwise(sizes), strict=True):
+            layers.append(Convolution(n_in, n_out, self.kernel_size, self.stride, size, self.activation))
+            layers += [make_activation(self.activation), *self._blocks(n_out, smaller)]
+        dense = Dense(self.channels[-1] * math.prod(sizes[-1]), n_components, activation)
         return nn.Sequential(*layers, ToRows(), *activated(dense, activation))
 
     def build_decoder(
@@ -236,63 +237,44 @@ class ConvNet(Architecture):
         from torch import nn
 
         from embudo.nn.activations import make_activation
-        from embudo.nn.convolutional import (
-            Convolution,
-            TiedTransposedConvolution,
-            ToMaps,
-            ToRows,
-            TransposedConvolution,
-        )
-        from embudo.nn.layers import Dense, TiedDense, activated
+        from embudo.nn.convolutional import TiedTransposedConvolution, ToMaps, ToRows, TransposedConvolution
+        from embudo.nn.layers import Dense, Layer, TiedDense, activated
 
-        image = self._image(sample_shape)
-        *larger, smallest = self._map_sizes(image)
-        maps = (*smallest, self.channels[0])
-        steps = list(zip(itertools.pairwise((*self.channels, image[2])), reversed(larger), strict=True))
-        dense: nn.Module
-        transposed: list[nn.Module]
-        if tied_to is None:
-            dense = Dense(n_components, math.prod(maps), self.activation)
-            after = [self.activation] * (len(steps) - 1) + [activation]
-            transposed = [
-                TransposedConvolution(*channels, self.kernel_size, self.stride, size, name)
-                for (channels, size), name in zip(steps, after, strict=True)
-            ]
-        elif self.residual_blocks:
+        if tied_to is not None and self.residual_blocks:
             raise InvalidParameter(
                 f"tied=True ties layer to layer, but the residual blocks of {self!r} have no transpose: set "
                 "residual_blocks=0, or tied=False."
             )
-        else:
-            (source,) = (layer for layer in tied_to if isinstance(layer, Dense))
-            convolutions = [layer for layer in tied_to if isinstance(layer, Convolution)]
-            dense = TiedDense(source)
-            transposed = [
-                TiedTransposedConvolution(convolution, size)
-                for convolution, (_, size) in zip(reversed(convolutions), steps, strict=True)
-            ]
-        layers = [*activated(dense, self.activation), ToMaps(maps)]
-        for n_in, layer in zip(self.channels, transposed, strict=True):
-            layers += [*self._blocks(n_in), layer, make_activation(self.activation)]
+        image = self._image(sample_shape)
+        sizes, channels = self._map_sizes(image)[::-1], (*self.channels, image[2])
+        maps = (*sizes[0], channels[0])
+        sources: list[Any] = [None] * (len(self.channels) + 1)
+        if tied_to is not None:
+            sources = [layer for layer in reversed(tied_to) if isinstance(layer, Layer)]
+        dense = Dense(n_components, math.prod(maps), self.activation) if tied_to is None else TiedDense(sources[0])
+        layers: list[nn.Module] = [*activated(dense, self.activation), ToMaps(maps)]
+        names = [self.activation] * (len(self.channels) - 1) + [activation]
+        ways = zip(itertools.pairwise(channels), itertools.pairwise(sizes), names, sources[1:], strict=True)
+        for (n_in, n_out), (size, larger), name, source in ways:
+            transposed = (
+                TransposedConvolution(n_in, n_out, self.kernel_size, self.stride, larger, name)
+                if source is None
+                else TiedTransposedConvolution(source, larger)
+            )
+            layers += [*self._blocks(n_in, size), transposed, make_activation(name)]
         return nn.Sequential(*layers[:-1], *activated(ToRows(), activation))
 
-    def _blocks(self, n_channels: int) -> list[nn.Module]:
+    def _blocks(self, n_channels: int, size: tuple[int, int]) -> list[nn.Module]:
         from embudo.nn.convolutional import ResidualBlock
 
-        return [ResidualBlock(n_channels, self.activation) for _ in range(self.residual_blocks)]
+        return [ResidualBlock(n_channels, size, self.activation) for _ in range(self.residual_blocks)]
 
     def _map_sizes(self, image: tuple[int, int, int]) -> list[tuple[int, int]]:
         """Return height and width of the image and of each layer's maps, ever smaller."""
-        from embudo.nn.convolutional import convolved_size
-
         sizes = [image[:2]]
         for _ in self.channels:
-            sizes.append(convolved_size(sizes[-1], self.kernel_size, self.stride))
-        if min(sizes[-1]) < 1:
-            raise InvalidParameter(
-                f"Images of {image[0]}x{image[1]} are too small for {self!r}: choose fewer layers, or an odd "
-                "kernel_size."
-            )
+            height, width = sizes[-1]
+            sizes.append((-(-height // self.stride), -(-width // self.stride)))
         return sizes
 
     def _image(self, sample_shape: tuple[int, ...]) -> tuple[int, int, int]:
