@@ -64,7 +64,7 @@ class Convolution(Layer, nn.Conv2d):
 
 
 class TransposedConvolution(Layer, nn.ConvTranspose2d):
-    """The transpose of a `Convolution` from `n_out` to `n_in` channels: back to maps of the `size` that it was given."""
+    """The transpose of a `Convolution` from `n_out` to `n_in` channels: back to maps of the `size` it was given."""
 
     def __init__(
         self, n_in: int, n_out: int, kernel_size: int, stride: int, size: tuple[int, int], activation: str
