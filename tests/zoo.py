@@ -15,6 +15,7 @@ from embudo import (
     Autoencoder,
     BatchTopK,
     Contractive,
+    ConvNet,
     GaussianNoise,
     JumpReLU,
     KLSparsity,
@@ -172,6 +173,41 @@ STACKS = {
     ),
 }
 COMPOSITIONS = {**AUTOENCODERS, **STACKS}
+
+
+IMAGES = {"image_shape": (8, 8)}
+COMPOSITIONS |= {
+    "convolutional": Autoencoder(6, encoder=ConvNet((4, 6), **IMAGES), training=QUICK, random_state=0),
+    "convolutional_tied": Autoencoder(
+        6,
+        encoder=ConvNet((4, 6), kernel_size=4, activation="tanh", **IMAGES),
+        tied=True,
+        corruption=MaskingNoise(0.2),
+        **SIGMOIDS,
+        training=QUICK,
+        random_state=0,
+    ),
+    "convolutional_every_part": Autoencoder(
+        20,
+        encoder=ConvNet((4, 6, 5), residual_blocks=1, activation="gelu", **IMAGES),
+        decoder=MLP(20),
+        corruption=GaussianNoise(0.1),
+        sparsity=TopK(6),
+        penalty=KLSparsity(0.2, weight=0.01) + Contractive(0.01, probes=1),
+        **SIGMOIDS,
+        training=QUICK,
+        random_state=0,
+    ),
+    "convolutional_decoder": Autoencoder(
+        6,
+        encoder=MLP(20),
+        decoder=ConvNet((6, 4), kernel_size=5, stride=3, residual_blocks=1, **IMAGES),
+        sparsity=JumpReLU(0.01),
+        penalty=Contractive(0.01) + L1(0.001),
+        training=QUICK,
+        random_state=0,
+    ),
+}
 
 
 def digits(dtype: type = np.float64, n_samples: int = 200) -> np.ndarray:
