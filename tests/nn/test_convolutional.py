@@ -11,7 +11,7 @@ from torch import nn
 from embudo import MLP, ConvNet
 from embudo.errors import InvalidParameter
 from embudo.nn.activations import ACTIVATIONS
-from embudo.nn.convolutional import Convolution, ResidualBlock, TiedTransposedConvolution, ToMaps, ToRows
+from embudo.nn.convolutional import Convolution, ResidualBlock, TiedTransposedConvolution, ToMaps, ToRows, most_values
 from embudo.nn.layers import Dense, TiedDense, initialise
 
 KERNELS = [(3, 1), (5, 1), (2, 2), (3, 2), (4, 2), (5, 2), (3, 3), (5, 3), (6, 4)]
@@ -169,3 +169,19 @@ def test_mirrors_and_mixtures_of_architectures_fit_each_other():
         assert drawn(decoder)(drawn(encoder)(x)).shape == x.shape
     assert ConvNet((4, 2), stride=1).mirrored() == ConvNet((2, 4), stride=1)
     assert ConvNet(4).channels == (4,)
+
+
+@pytest.mark.parametrize("part", [ConvNet((3, 2)), ConvNet((2, 7), kernel_size=4, stride=3), MLP(1000)])
+def test_the_largest_feature_maps_are_those_that_come_out_of_a_layer(part):
+    sizes = [0]
+
+    def note(layer: nn.Module, given: tuple[torch.Tensor], maps: torch.Tensor) -> None:
+        sizes.append(maps[0].numel())
+
+    network = nn.ModuleList(pair(part, (9, 7, 2)))
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.register_forward_hook(note)
+    encoder, decoder = network
+    decoder(encoder(samples(1, 9 * 7 * 2)))
+    assert most_values(network) == max(sizes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,6 +56,7 @@ class Convolution(Layer, nn.Conv2d):
         self.family = ACTIVATIONS[activation][1]
         sides, _ = padding(size, kernel_size, stride)
         super().__init__(n_in, n_out, kernel_size, stride, sides)
+        self.n_values = n_out * math.prod(-(-length // stride) for length in size)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
@@ -72,6 +75,7 @@ class TransposedConvolution(Layer, nn.ConvTranspose2d):
         self.family = ACTIVATIONS[activation][1]
         sides, extra = padding(size, kernel_size, stride)
         super().__init__(n_in, n_out, kernel_size, stride, sides, output_padding=extra)
+        self.n_values = n_out * math.prod(size)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
@@ -117,6 +121,12 @@ class ResidualBlock(nn.Module):
         """Map feature maps to maps of the same shape."""
         y: Tensor = x + self.second(self.activation(self.first(x)))
         return y
+
+
+def most_values(network: nn.Module) -> int:
+    """Return how many values a sample has in the largest feature maps of `network`, 0 where there are none."""
+    convolutions = (m for m in network.modules() if isinstance(m, Convolution | TransposedConvolution))
+    return max((convolution.n_values for convolution in convolutions), default=0)
 
 
 def padding(size: tuple[int, int], kernel_size: int, stride: int) -> tuple[tuple[int, int], tuple[int, int]]:
