@@ -15,8 +15,8 @@ from embudo.engine.runtime import Runtime
 from embudo.nn.convolutional import most_values
 from embudo.nn.network import Network
 
-#: how much more a value of a feature map counts than a feature, when samples are cut into blocks: so few images at a time
-#: that their maps stay in cache
+#: how much more a value of a feature map counts than a feature where samples are cut into blocks, for maps to stay in
+#: cache
 MAPS_WEIGH = 8
 
 
