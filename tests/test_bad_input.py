@@ -223,6 +223,11 @@ PARAMETERS = {
         {"encoder": ConvNet(4, image_shape=(2, 3)), "X": X.reshape(-1, 3, 2)},
         r"^ConvNet\.image_shape=\(2, 3\) has 6 values, but X holds samples of shape \(3, 2\)",
     ),
+    "layers beyond counting": ({"encoder": MLP((10**12, 10**12))}, r"^The network has more weights than any machine"),
+    "a code beyond counting": (
+        {"n_components": 10**20},
+        r"^The network has more weights than any machine can hold: ch",
+    ),
     "channels beyond memory": (
         {"encoder": ConvNet(10**12, image_shape=(2, 3))},
         r"GiB to train, but cpu has .*: choose fewer",
