@@ -125,6 +125,28 @@ def defaults(content: Content) -> str:
     return table(("encoder", "training", *names, "geometric mean", "worst", "seconds in all"), rows)
 
 
+def convolutions(content: Content) -> str:
+    head = ("encoder", "weights", "weight decay", "epochs", "error, unseen people", "on people learnt", "CPU seconds")
+    rows = []
+    for run in [run for run in content["results"] if run["stage"] == "test" and run["kind"] == "PCA"]:
+        rows.append(("PCA", "", "", "", f"{run['test_error']:.2f}", "", ""))
+    for kind in ("dense", "convolutional"):
+        runs = [run for run in content["results"] if run["stage"] == "test" and run["kind"] == kind]
+        first = runs[0]
+        rows.append(
+            (
+                f"`{first['encoder']}`",
+                f"{first['weights']:,}",
+                f"{first['weight_decay']:g}",
+                str(first["epochs"]),
+                span([run["test_error"] for run in runs], ".2f"),
+                span([run["train_error"] for run in runs], ".2f"),
+                span([run["cpu_seconds"] for run in runs], ".0f"),
+            )
+        )
+    return table(head, rows)
+
+
 def startup(content: Content) -> str:
     head = ("command", "median (s)", "least (s)", "beyond Python (s)", "limit (s)")
     rows = [
@@ -165,6 +187,7 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "beyond_pca": ("beyond_pca", beyond_pca),
     "selection": ("beyond_pca", selection),
     "defaults": ("defaults", defaults),
+    "convolutions": ("convolutions", convolutions),
     "startup": ("startup", startup),
     "speed_training": ("speed", speed("W1")),
     "speed_encoding": ("speed", speed("W2")),

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.exceptions import NotFittedError
 
-from embudo import L1, L2, MLP, SGD, Autoencoder, BatchTopK, KLSparsity, MaskingNoise, TopK, Training, load
+from embudo import L1, L2, MLP, SGD, Autoencoder, BatchTopK, ConvNet, KLSparsity, MaskingNoise, TopK, Training, load
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
 RNG = np.random.default_rng(0)
@@ -199,6 +199,39 @@ PARAMETERS = {
         {"tied": True, "encoder": MLP(4), "decoder": MLP(5)},
         r"^tied=True needs a decoder that mirrors the encoder; got encoder=MLP\(\(4,\)\) and .*: leave decoder=None",
     ),
+    "tied residual blocks": (
+        {"tied": True, "encoder": ConvNet(4, residual_blocks=1, image_shape=(2, 3))},
+        r"^tied=True ties layer to layer, but the residual blocks of ConvNet\(.*\) have no transpose",
+    ),
+    "PCA for convolutions": (
+        {"init": "pca", "encoder": ConvNet(4, image_shape=(2, 3))},
+        r"^init=\"pca\" needs a network that is linear: no hidden layers",
+    ),
+    "rows for convolutions": (
+        {"encoder": ConvNet(4)},
+        r"^ConvNet needs images, but X holds rows of 6 features: pass X of shape .*, or say what a row is, as in Conv",
+    ),
+    "volumes for convolutions": (
+        {"encoder": ConvNet(4), "X": X.reshape(-1, 1, 2, 3, 1)},
+        r"^ConvNet needs images, but X holds samples of shape \(1, 2, 3, 1\): pass X",
+    ),
+    "rows that are not such images": (
+        {"encoder": ConvNet(4, image_shape=(2, 2))},
+        r"^ConvNet\.image_shape=\(2, 2\) has 4 values, but X holds rows of 6",
+    ),
+    "images of another shape": (
+        {"encoder": ConvNet(4, image_shape=(2, 3)), "X": X.reshape(-1, 3, 2)},
+        r"^ConvNet\.image_shape=\(2, 3\) has 6 values, but X holds samples of shape \(3, 2\)",
+    ),
+    "layers beyond counting": ({"encoder": MLP((10**12, 10**12))}, r"^The network has more weights than any machine"),
+    "a code beyond counting": (
+        {"n_components": 10**20},
+        r"^The network has more weights than any machine can hold: ch",
+    ),
+    "channels beyond memory": (
+        {"encoder": ConvNet(10**12, image_shape=(2, 3))},
+        r"GiB to train, but cpu has .*: choose fewer",
+    ),
     "tied to what is no truth value": ({"tied": "yes"}, r"tied must be one of True, False; got 'yes'"),
     "patience without validation": (
         {"training": Training(1, patience=3)},
@@ -362,6 +395,12 @@ FORGED = {
     "unknown parameter": (of_params(shell="1"), r"unexpected keyword argument 'shell'"),
     "other layers": (of_params(encoder="MLP(5)"), r"The weights do not fit the parts: '.*' should be .* and is"),
     "absurd layers": (of_params(encoder="MLP(1000000000000)"), r"The weights do not fit the parts"),
+    "absurd channels": (
+        of_params(encoder=f"ConvNet({10**12}, image_shape=(2, 3))"),
+        r"The weights do not fit the parts",
+    ),
+    "overflowing channels": (of_params(encoder=f"ConvNet(({10**18}, {10**18}), image_shape=(2, 3))"), r"overflow"),
+    "another image": (of_params(encoder="ConvNet(4, image_shape=(2, 2))"), r"image_shape=\(2, 2\) has 4 values, but X"),
     "absurd code": (of_params(n_components="1000000000000"), r"The weights do not fit the parts"),
     "absurd features": (of_card(n_features_in=10**12), r"scaling is not 1000000000000 finite numbers"),
     "no features": (of_card(n_features_in=0), r"number of features must be an integer at least 1; got 0"),

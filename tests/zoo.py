@@ -15,6 +15,7 @@ from embudo import (
     Autoencoder,
     BatchTopK,
     Contractive,
+    ConvNet,
     GaussianNoise,
     JumpReLU,
     KLSparsity,
@@ -27,6 +28,7 @@ from embudo import (
 )
 
 QUICK = Training(3, batch_size=32)
+IMAGES = {"image_shape": (8, 8)}  #: what the rows of `digits` are
 SIGMOIDS = {"code_activation": "sigmoid", "output_activation": "sigmoid", "loss": "cross_entropy"}
 
 
@@ -121,6 +123,36 @@ AUTOENCODERS = {
         training=Training(4, batch_size=16, validation_fraction=0.2, patience=2, schedule="cosine", clip=1.0),
         random_state=0,
     ),
+    "convolutional": Autoencoder(6, encoder=ConvNet((4, 6), **IMAGES), training=QUICK, random_state=0),
+    "convolutional_tied": Autoencoder(
+        6,
+        encoder=ConvNet((4, 6), kernel_size=4, activation="tanh", **IMAGES),
+        tied=True,
+        corruption=MaskingNoise(0.2),
+        **SIGMOIDS,
+        training=QUICK,
+        random_state=0,
+    ),
+    "convolutional_every_part": Autoencoder(
+        20,
+        encoder=ConvNet((4, 6, 5), residual_blocks=1, activation="gelu", **IMAGES),
+        decoder=MLP(20),
+        corruption=GaussianNoise(0.1),
+        sparsity=TopK(6),
+        penalty=KLSparsity(0.2, weight=0.01) + Contractive(0.01, probes=1),
+        **SIGMOIDS,
+        training=QUICK,
+        random_state=0,
+    ),
+    "convolutional_decoder": Autoencoder(
+        6,
+        encoder=MLP(20),
+        decoder=ConvNet((6, 4), kernel_size=5, stride=3, residual_blocks=1, **IMAGES),
+        sparsity=JumpReLU(0.01),
+        penalty=Contractive(0.01) + L1(0.001),
+        training=QUICK,
+        random_state=0,
+    ),
 }
 
 STACKS = {
@@ -168,6 +200,14 @@ STACKS = {
         corruption=GaussianNoise(0.1) + MaskingNoise(0.1, emphasis=0.8),
         penalty=L1(1e-3) + Contractive(0.01, probes=1),
         training=Training(8, batch_size=16, optimizer=Adam(3e-3), validation_fraction=0.2, patience=4),
+        random_state=0,
+    ),
+    "convolutional_stack": StackedAutoencoder(
+        [
+            ("edges", Autoencoder(20, encoder=ConvNet(4, **IMAGES), sparsity=TopK(10), training=QUICK)),
+            ("digits", Autoencoder(5, encoder=MLP(8), training=QUICK)),
+        ],
+        training=QUICK,
         random_state=0,
     ),
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         undercomplete_autoencoder,
     )
     from embudo.models.stacked import StackedAutoencoder
-    from embudo.parts.architectures import MLP
+    from embudo.parts.architectures import MLP, ConvNet
     from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
     from embudo.parts.optimizers import SGD, Adam
     from embudo.parts.penalties import L1, L2, Contractive, KLSparsity
@@ -52,6 +52,7 @@ _HOMES = {
     "KLSparsity": "parts.penalties",
     "Contractive": "parts.penalties",
     "MLP": "parts.architectures",
+    "ConvNet": "parts.architectures",
     "L1": "parts.penalties",
     "L2": "parts.penalties",
     "Training": "parts.training",
@@ -69,6 +70,7 @@ __all__ = [
     "AutoencoderClassifier",
     "BatchTopK",
     "Contractive",
+    "ConvNet",
     "GaussianNoise",
     "ImageCodec",
     "JumpReLU",

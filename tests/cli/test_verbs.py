@@ -73,6 +73,26 @@ def test_images_come_back_as_png_of_the_same_names(embudo, files, image_model, t
     assert np.abs(decoded.astype(int) - expected).max() <= 1
 
 
+def test_a_convolutional_model_is_trained_from_a_folder_of_images(embudo, files, tmp_path):
+    model = tmp_path / "m.safetensors"
+    options = ("--components", 4, "--encoder", "ConvNet((4, 6), kernel_size=4)", "--epochs", 2, "-q")
+    trained = embudo("train", files / "images", "-o", model, "--validation", files / "images", *options)
+    assert trained.status == 0, trained.err
+    assert "ConvNet((4, 6), kernel_size=4)" in embudo("info", model).out
+    assert "jacobian" in embudo("diagnose", model, files / "images", "--json").out
+    assert embudo("reconstruct", model, files / "images", "-o", tmp_path / "back").status == 0
+    assert np.asarray(Image.open(tmp_path / "back" / "tile00.png")).shape == (6, 5, 3)
+
+
+def test_rows_of_pixels_are_images_where_the_encoder_says_so(embudo, files, tmp_path):
+    train = ("train", files / "digits.npy", "-o", tmp_path / "m.safetensors", "--epochs", 1, "-q", "--encoder")
+    refused = embudo(*train, "ConvNet(4)")
+    assert refused.status == 2
+    assert "ConvNet needs images, but X holds rows of 64 features" in refused.err
+    assert embudo(*train, "ConvNet(4, image_shape=(8, 8))").status == 0
+    assert embudo("encode", tmp_path / "m.safetensors", files / "digits.npy", "-o", tmp_path / "h.npy").status == 0
+
+
 def test_size_and_colour_of_images_come_from_the_model(embudo, image_model, tmp_path):
     (tmp_path / "big").mkdir()
     Image.new("L", (50, 60), 128).save(tmp_path / "big" / "a.png")

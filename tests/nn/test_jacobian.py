@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from embudo import MLP, BatchTopK, Contractive, JumpReLU, TopK
+from embudo import MLP, BatchTopK, Contractive, ConvNet, JumpReLU, TopK
 from embudo.nn.activations import ACTIVATIONS, derivative, make_activation
 from embudo.nn.jacobian import dense_norm, estimated_norm, exact_norm, is_dense
 from embudo.nn.layers import initialise
@@ -24,7 +24,7 @@ def samples(n: int = 6, *shape: int) -> torch.Tensor:
 
 
 def network(activation: str, hidden: tuple[int, ...] = (), rule=None, n_components: int = 5) -> Network:
-    encoder = MLP(hidden, activation="tanh").build(7, n_components, activation)
+    encoder = MLP(hidden, activation="tanh").build_encoder((7,), n_components, activation)
     sparsity = rule.build(n_components) if rule is not None else None
     made = Network(encoder, nn.Sequential(), sparsity)
     initialise(made, generator())
@@ -135,17 +135,21 @@ def test_the_estimate_by_probes_is_unbiased_and_more_probes_vary_less():
     torch.testing.assert_close(four.var(0), one.var(0) / 4, rtol=0.3, atol=0)
 
 
-def convolutional() -> nn.Sequential:
+CONVNETS = [ConvNet(3, activation="tanh"), ConvNet((3, 2), kernel_size=4, residual_blocks=1, activation="softplus")]
+
+
+def convolutional(part: ConvNet) -> nn.Sequential:
     torch_generator = generator(1)
-    made = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(12, 4), nn.Sigmoid()).double()
+    made = part.build_encoder((5, 4, 2), 4, "sigmoid").double()
     with torch.no_grad():
         for weight in made.parameters():
-            weight.normal_(generator=torch_generator)
+            weight.normal_(generator=torch_generator, std=0.5)
     return made
 
 
-def test_images_and_convolutional_encoders_have_the_norm_of_the_definition():
-    encode, x = convolutional(), samples(5, 2, 5, 5)
+@pytest.mark.parametrize("part", CONVNETS)
+def test_images_and_convolutional_encoders_have_the_norm_of_the_definition(part):
+    encode, x = convolutional(part), samples(5, 40)
     expected = norm_by_definition(encode, x)
     assert not is_dense(encode)
     torch.testing.assert_close(exact_norm(encode, x), expected)
@@ -154,12 +158,21 @@ def test_images_and_convolutional_encoders_have_the_norm_of_the_definition():
     assert_unbiased(torch.stack([estimated_norm(encode, x, 1, draw) for _ in range(2000)]), expected)
 
 
-def test_gradients_through_convolutions_agree_with_finite_differences():
-    encode, x = convolutional(), samples(2, 2, 5, 5)
-    weight = encode[0].weight.detach().clone().requires_grad_()
+@pytest.mark.parametrize("part", CONVNETS)
+def test_gradients_through_convolutions_agree_with_finite_differences(part):
+    encode, x = convolutional(part), samples(2, 40)
+    weight = encode[1].weight.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda w: exact_norm(lambda x: torch.func.functional_call(encode, {"0.weight": w}, x), x), weight
+        lambda w: exact_norm(lambda x: torch.func.functional_call(encode, {"1.weight": w}, x), x), weight
     )
+
+
+def test_the_norm_is_differentiable_only_where_gradients_are_wanted():
+    made, x = network("sigmoid", (6,)), samples()
+    with torch.no_grad():
+        plain = exact_norm(made.encode, x)
+    assert plain.grad_fn is None
+    assert torch.equal(plain, exact_norm(made.encode, x).detach())
 
 
 def test_the_closed_form_holds_no_jacobian_in_memory():

@@ -17,6 +17,7 @@ from embudo import (
     Adam,
     BatchTopK,
     Contractive,
+    ConvNet,
     GaussianNoise,
     JumpReLU,
     KLSparsity,
@@ -35,6 +36,15 @@ SIZES = st.integers(1, 10**6)
 POSITIVE = st.floats(0, 1e300, exclude_min=True, allow_nan=False)
 WEIGHTS = st.floats(0, 1e300, allow_nan=False)
 SHARES = st.floats(0, 1, exclude_max=True, allow_nan=False)
+CONVNETS = st.builds(
+    ConvNet,
+    st.lists(SIZES, min_size=1, max_size=5).map(tuple),
+    kernel_size=st.sampled_from((3, 5, 7)),
+    stride=st.integers(1, 3),
+    residual_blocks=st.integers(0, 100),
+    activation=st.sampled_from(list(ACTIVATIONS)),
+    image_shape=st.none() | st.tuples(SIZES, SIZES) | st.tuples(SIZES, SIZES, SIZES),
+)
 MLPS = st.builds(MLP, st.lists(SIZES, max_size=5).map(tuple), activation=st.sampled_from(list(ACTIVATIONS)))
 INSIDE = st.floats(0, 1, exclude_min=True, exclude_max=True, allow_nan=False)
 CLOSED = st.floats(0, 1, allow_nan=False)
@@ -83,7 +93,7 @@ TRAININGS = st.builds(
 
 
 @settings(max_examples=250, deadline=None)
-@given(part=st.one_of(MLPS, PENALTIES, CORRUPTIONS, SPARSITIES, ADAMS, SGDS, TRAININGS))
+@given(part=st.one_of(MLPS, CONVNETS, PENALTIES, CORRUPTIONS, SPARSITIES, ADAMS, SGDS, TRAININGS))
 def test_what_a_part_prints_builds_it_again(part):
     again = parse(repr(part))
     assert again == part
@@ -92,7 +102,7 @@ def test_what_a_part_prints_builds_it_again(part):
 
 
 def test_every_part_is_covered_by_the_round_trip():
-    drawn = {MLP, Training, Adam, SGD, L1, L2, KLSparsity, Contractive}
+    drawn = {MLP, ConvNet, Training, Adam, SGD, L1, L2, KLSparsity, Contractive}
     drawn |= {GaussianNoise, MaskingNoise, SaltAndPepper, TopK, BatchTopK, JumpReLU}
     assert set(PARTS.values()) == drawn
 
@@ -105,6 +115,8 @@ def test_every_part_is_covered_by_the_round_trip():
         ("MLP", MLP()),
         ("MLP()", MLP()),
         ("MLP(64)", MLP((64,))),
+        ("ConvNet((32, 64), kernel_size=5)", ConvNet(kernel_size=5)),
+        ("ConvNet(8, image_shape=[28, 28])", ConvNet((8,), image_shape=(28, 28))),
         ("MLP([512, 256], activation='tanh')", MLP((512, 256), activation="tanh")),
         ("Training(5, optimizer=SGD(1, momentum=0.5))", Training(5, optimizer=SGD(1, momentum=0.5))),
         ("Training(optimizer=Adam)", Training(optimizer=Adam())),
@@ -127,9 +139,9 @@ def test_parts_and_literals_are_read(text, value):
     [
         (
             "L3(1)",
-            r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, Training, Adam, SGD, GaussianNoise, .*, Contractive\.",
+            r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, ConvNet, Training, Adam, SGD, .*, Contractive\.",
         ),
-        ("Trainin(5)", r"Unknown part 'Trainin'.*\(did you mean 'Training'\?\); known are MLP, "),
+        ("Trainin(5)", r"Unknown part 'Trainin'.*\(did you mean 'Training'\?\); known are MLP, ConvNet, "),
         ("Adm", r"Unknown name 'Adm' .*\(did you mean 'Adam'\?\)"),
         ("MLP(8, activaton='relu')", r"MLP has no parameter 'activaton' \(did you mean 'activation'\?\)"),
         ("MLP(8, activation='rellu')", r"MLP\.activation must be one of .*got 'rellu' \(did you mean 'relu'\?\)"),

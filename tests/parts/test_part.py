@@ -16,6 +16,7 @@ from embudo import (
     Adam,
     BatchTopK,
     Contractive,
+    ConvNet,
     GaussianNoise,
     JumpReLU,
     KLSparsity,
@@ -30,6 +31,7 @@ from embudo.parts.expression import PARTS
 SUM = L2(0.5) + L1(0.25)
 EXAMPLES = [
     MLP((8, 4), activation="tanh"),
+    ConvNet((8, 4), kernel_size=4, residual_blocks=1, image_shape=(28, 28, 3)),
     L1(0.1),
     L2(0.2),
     SUM,

@@ -107,10 +107,11 @@ def test_adam_steps_by_its_rate_first_and_decays_weights_but_not_biases():
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (7, 3)])
-def test_an_mlp_builds_the_layers_that_it_counts_and_mirrors(hidden):
+def test_an_mlp_builds_its_layers_and_mirrors_them(hidden):
     mlp = MLP(hidden, activation="tanh")
-    module = mlp.build(5, 2, "sigmoid")
-    assert sum(p.numel() for p in module.parameters()) == mlp.n_weights(5, 2)
-    assert module(torch.zeros(4, 5)).shape == (4, 2)
+    encoder, decoder = mlp.build_encoder((5,), 2, "sigmoid"), mlp.mirrored().build_decoder(2, (5,), "relu")
+    sizes = [layer.in_features for half in (encoder, decoder) for layer in half if isinstance(layer, torch.nn.Linear)]
+    assert sizes == [5, *hidden, 2, *hidden[::-1]]
+    assert decoder(encoder(torch.zeros(4, 5))).shape == (4, 5)
     assert mlp.mirrored().hidden == hidden[::-1]
     assert mlp.mirrored().mirrored() == mlp

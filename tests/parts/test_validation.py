@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from embudo import L1, L2, MLP, SGD, Adam, Training
+from embudo import L1, L2, MLP, SGD, Adam, ConvNet, Training
 from embudo.errors import InvalidParameter
 from embudo.parts.training import SCHEDULES
 
@@ -83,6 +83,29 @@ TABLE = [
     (lambda: MLP("64"), r"^MLP\.hidden must be a tuple of layer sizes; got '64'\.$"),
     (lambda: MLP(8, activation="rellu"), r"^MLP\.activation must be one of .* \(did you mean 'relu'\?\)\.$"),
     (lambda: MLP(8, activation=None), r"^MLP\.activation must be one of .*; got None\.$"),
+    *[
+        (lambda v=v: ConvNet((8, v)), r"^A size in ConvNet\.channels must be an integer at least 1; got")
+        for v in (0, -2, 2.5, "8")
+    ],
+    *[
+        (lambda v=v: ConvNet(v), r"^ConvNet\.channels must be a tuple of at least one size; got")
+        for v in ((), True, "64", None)
+    ],
+    (lambda: ConvNet(kernel_size=0), r"^ConvNet\.kernel_size must be an integer at least 1; got 0\.$"),
+    (lambda: ConvNet(kernel_size=(3, 3)), r"^ConvNet\.kernel_size must be an integer at least 1; got \(3, 3\)\.$"),
+    (lambda: ConvNet(stride=4), r"^ConvNet\.stride must be an integer at least 1 and at most 3; got 4\.$"),
+    (lambda: ConvNet(kernel_size=4, stride=1), r"^ConvNet\.kernel_size must be odd where stride is 1; got 4\.$"),
+    (lambda: ConvNet(residual_blocks=-1), r"^ConvNet\.residual_blocks must be an integer at least 0 and at most 100"),
+    (lambda: ConvNet(residual_blocks=10**9), r"^ConvNet\.residual_blocks must be .* at most 100; got 1000000000\.$"),
+    (lambda: ConvNet(activation="gleu"), r"^ConvNet\.activation must be one of .* \(did you mean 'gelu'\?\)\.$"),
+    *[
+        (
+            lambda v=v: ConvNet(image_shape=v),
+            r"^ConvNet\.image_shape must be \(height, width\) or \(height, width, chan",
+        )
+        for v in (28, (28,), (1, 2, 3, 4), "28x28")
+    ],
+    (lambda: ConvNet(image_shape=(28, 0)), r"^A size in ConvNet\.image_shape must be an integer at least 1; got 0\.$"),
     *[
         (lambda kind=kind, v=v: kind(v), rf"^{kind.__name__}\.weight must be a number at least 0; got {v!r}\.$")
         for kind in (L1, L2)

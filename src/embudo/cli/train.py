@@ -73,7 +73,9 @@ def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -
     help="A TOML file that holds options by name; the command line wins.",
 )
 @click.option("--components", "n_components", type=Scalar(), help="Size of the code.  [default: half the features]")
-@click.option("--encoder", type=PartText(), help='Hidden layers before the code, such as "MLP((512, 256))".')
+@click.option(
+    "--encoder", type=PartText(), help='Hidden layers before the code: "MLP((512, 256))", "ConvNet((32, 64))".'
+)
 @click.option("--decoder", type=PartText(), help="Hidden layers after the code.  [default: the encoder's, mirrored]")
 @click.option("--code-activation", type=Word(ACTIVATIONS), default="identity", show_default=True)
 @click.option("--output-activation", type=Word(ACTIVATIONS), default="identity", show_default=True)

@@ -22,7 +22,7 @@ from embudo.models.composed import cpu_weights
 from embudo.models.initialisation import INITS, check_pca, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
-from embudo.parts.architectures import MLP
+from embudo.parts.architectures import MLP, Architecture
 from embudo.parts.corruptions import Corruption, MaskingNoise
 from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import L1, Penalty
@@ -41,9 +41,9 @@ class Autoencoder(BaseAutoencoder):
     ----------
     n_components : int or None, default=None
         Size of the code. None is half the features.
-    encoder : MLP or None, default=None
+    encoder : MLP, ConvNet or None, default=None
         Hidden layers between input and code. None is none.
-    decoder : MLP or None, default=None
+    decoder : MLP, ConvNet or None, default=None
         Hidden layers between code and output. None mirrors the encoder.
     code_activation : str, default="identity"
         Activation of the code: "identity", "relu", "leaky_relu", "gelu", "tanh", "sigmoid" or "softplus".
@@ -133,8 +133,8 @@ class Autoencoder(BaseAutoencoder):
         self,
         n_components: int | None = None,
         *,
-        encoder: MLP | None = None,
-        decoder: MLP | None = None,
+        encoder: Architecture | None = None,
+        decoder: Architecture | None = None,
         code_activation: str = "identity",
         output_activation: str = "identity",
         tied: bool = False,
@@ -229,8 +229,7 @@ class Autoencoder(BaseAutoencoder):
             target=None if target is rows else target,
         )
         runtime = resolve_runtime(self.training_)
-        n, m = self.n_features_in_, self.n_components_
-        check_memory(self.encoder_.n_weights(n, m) + self.decoder_.n_weights(m, n), runtime)
+        check_memory(self._count_weights(), runtime)
         self.module_ = self._empty_network(runtime.dtype, runtime.device)
         self.history_: History = {}
         self._step = None
@@ -238,8 +237,8 @@ class Autoencoder(BaseAutoencoder):
 
     def _resolve(self, n_features: int) -> None:
         """Check the parameters and set those that `fit` resolves."""
-        self.encoder_: MLP = self._part("encoder", MLP)
-        self.decoder_: MLP = self._part("decoder", MLP) or self.encoder_.mirrored()
+        self.encoder_: Architecture = self._part("encoder", Architecture)
+        self.decoder_: Architecture = self._part("decoder", Architecture) or self.encoder_.mirrored()
         self.training_: Training = self._part("training", Training)
         self._part("sparsity", Sparsity)
         self._check_costs(self.code_activation)
@@ -262,9 +261,9 @@ class Autoencoder(BaseAutoencoder):
             check_pca(self.encoder_, self.decoder_, (self.code_activation, self.output_activation))
 
     def _build_network(self) -> Network:
-        n, m = self.n_features_in_, self.n_components_
-        encoder = self.encoder_.build(n, m, self.code_activation)
-        decoder = self.decoder_.build(m, n, self.output_activation, tied_to=encoder if self.tied else None)
+        shape, m = self.sample_shape_ or (self.n_features_in_,), self.n_components_
+        encoder = self.encoder_.build_encoder(shape, m, self.code_activation)
+        decoder = self.decoder_.build_decoder(m, shape, self.output_activation, encoder if self.tied else None)
         return Network(encoder, decoder, self.sparsity.build(m) if self.sparsity else None)
 
     def _learnt(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -246,6 +246,16 @@ class Composed(BaseEstimator):
         """Return the network that the parameters and the number of features ask for."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its network is.")
 
+    def _count_weights(self) -> int:
+        """Return how many weights the network has, before there is memory for any."""
+        try:
+            with torch.device("meta"):
+                return sum(p.numel() for p in self._build_network().parameters())
+        except (RuntimeError, TypeError):  # sizes beyond 64 bits
+            raise InvalidParameter(
+                "The network has more weights than any machine can hold: choose fewer components or hidden units."
+            ) from None
+
     def _empty_network(self, dtype: torch.dtype, device: torch.device | str) -> Network:
         """Return the network with memory for its weights, but none set."""
         with torch.device("meta"):  # no global generator is read

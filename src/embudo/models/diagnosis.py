@@ -102,7 +102,9 @@ def _jacobian_norm(ae: Autoencoder, X: Matrix) -> float:
     size = max(1, 2**24 // (ae.n_features_in_ * ae.n_components_))
     for block in _blocks(ae, some):
         for x in block.split(size):
-            total, count = total + float(exact_norm(network.encode, x).detach().sqrt().sum()), count + len(x)
+            with torch.no_grad():
+                norms = exact_norm(network.encode, x).sqrt()
+            total, count = total + float(norms.sum()), count + len(x)
     return total / count
 
 

@@ -13,6 +13,11 @@ from embudo.data.arrays import Matrix
 from embudo.data.batches import block_rows, dense_block
 from embudo.data.scaling import Scaler
 from embudo.engine.runtime import Runtime
+from embudo.nn.convolutional import most_values
+
+#: how much more a value of a feature map counts than a feature where samples are cut into blocks, for maps to stay in
+#: cache
+MAPS_WEIGH = 8
 
 
 def result_dtype(X: Matrix) -> type[np.floating]:
@@ -51,7 +56,7 @@ def outputs(
     runtime = Runtime(weight.device, weight.dtype, bfloat16 and weight.dtype == torch.float32)
     scaler_in = Scaler(None) if call == "decode" else scaler
     scaler_out = scaler if call in ("decode", "forward") else Scaler(None)
-    size = block_rows(width)
+    size = block_rows(max(width, MAPS_WEIGH * most_values(network)))
     for start in range(0, X.shape[0], size):
         where = slice(start, min(start + size, X.shape[0]))
         x = dense_block(X[where], scaler_in, runtime.dtype).to(runtime.device)

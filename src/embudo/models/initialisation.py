@@ -12,21 +12,23 @@ from embudo.data.arrays import Matrix
 from embudo.data.batches import dense_block
 from embudo.data.scaling import Scaler
 from embudo.errors import InvalidParameter
-from embudo.nn.layers import Dense, TiedDense, initialise
+from embudo.nn.convolutional import ToRows, TransposedConvolution
+from embudo.nn.layers import Dense, Layer, TiedDense, initialise
 from embudo.nn.network import Network
-from embudo.parts.architectures import MLP
+from embudo.parts.architectures import MLP, Architecture
 
 INITS = ("auto", "pca")
 
 
-def check_pca(encoder: MLP, decoder: MLP, activations: tuple[str, str]) -> None:
+def check_pca(encoder: Architecture, decoder: Architecture, activations: tuple[str, str]) -> None:
     """Refuse ``init="pca"`` where the network is not linear.
 
     Raises
     ------
     InvalidParameter
     """
-    if encoder.hidden or decoder.hidden or activations != ("identity", "identity"):
+    one_layer = all(isinstance(part, MLP) and not part.hidden for part in (encoder, decoder))
+    if not one_layer or activations != ("identity", "identity"):
         raise InvalidParameter(
             'init="pca" needs a network that is linear: no hidden layers, and code_activation and '
             'output_activation "identity".'
@@ -81,17 +83,18 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
 
 @torch.no_grad()
 def prepare_output(network: Network, X: Matrix, scaler: Scaler) -> None:
-    """Let the output begin near the mean of X, which early steps then need not learn.
+    """Let the output begin near the mean of X, of convolutions that of each channel, which early steps need not learn.
 
     Before a sigmoid the bias is the mean's logit, and the weights are as narrow as before other activations: wide ones
     would begin saturated.
     """
-    *layers, last = network.decoder
-    mean = torch.from_numpy(scaler.apply(np.asarray(X.mean(axis=0, dtype=np.float64)).reshape(1, -1))[0])
+    output, last = next(layer for layer in reversed(network.decoder) if isinstance(layer, Layer)), network.decoder[-1]
+    means = torch.from_numpy(scaler.apply(np.asarray(X.mean(axis=0, dtype=np.float64)).reshape(1, -1)))
+    bias = output.get_parameter("bias")
+    mean = means.view(-1, len(bias)).mean(0)
     if isinstance(last, nn.Sigmoid):
-        output = cast("Dense | TiedDense", layers[-1])
-        output.bias.copy_(mean.clamp(0.01, 0.99).logit())
-        if isinstance(output, Dense):
+        bias.copy_(mean.clamp(0.01, 0.99).logit())
+        if isinstance(output, Dense | TransposedConvolution):
             output.weight.div_(4)
-    elif isinstance(last, Dense | TiedDense):
-        last.bias.copy_(mean)
+    elif isinstance(last, Layer | ToRows):
+        bias.copy_(mean)

@@ -40,12 +40,13 @@ def dense_norm(encoder: nn.Sequential, x: Tensor, pre: Tensor, code: Tensor) -> 
 
 def exact_norm(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return the norm for each sample, shape (n,), by one vector-Jacobian product a code unit."""
+    differentiable = torch.is_grad_enabled()
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         code = encode(x).flatten(1)
         n, m = code.shape
         units = torch.eye(m, dtype=code.dtype, device=code.device).unsqueeze(1).expand(m, n, m)
-        (rows,) = torch.autograd.grad(code, x, units, is_grads_batched=True, create_graph=True)
+        (rows,) = torch.autograd.grad(code, x, units, is_grads_batched=True, create_graph=differentiable)
     return rows.square().flatten(2).sum((0, 2))
 
 

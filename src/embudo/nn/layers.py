@@ -1,4 +1,4 @@
-"""Fully connected layers, their tied twins, and how both are initialised."""
+"""Fully connected layers, their tied twins, and how every layer is initialised."""
 
 from __future__ import annotations
 
@@ -13,13 +13,38 @@ from torch import Tensor, nn
 from embudo.nn.activations import ACTIVATIONS, make_activation
 
 
-class Dense(nn.Linear):
-    """`y = W x + b`, initialised to suit the activation that follows.
+class Layer(nn.Module):
+    """Base of the layers with weights or biases, which are drawn anew from a generator."""
 
-    The weights are drawn uniformly: with variance `2 / n_in` before rectifiers (He et al. 2015), with
-    `2 / (n_in + n_out)` otherwise (Glorot and Bengio 2010), and 4 times as wide before sigmoids, whose slope at 0 is
-    1/4 (Bengio 2012, Practical recommendations for gradient-based training). The biases are zero.
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Set the bias to zero; layers with weights of their own draw them."""
+        nn.init.zeros_(self.get_parameter("bias"))
+
+
+def draw(weight: Tensor, family: str, fans: tuple[float, float], generator: torch.Generator | None) -> None:
+    """Draw weights uniformly, to suit the activation that follows.
+
+    Their variance is `2 / fan_in` before rectifiers (He et al. 2015) and `2 / (fan_in + fan_out)` otherwise (Glorot
+    and Bengio 2010); before sigmoids, whose slope at 0 is 1/4, they are 4 times as wide (Bengio 2012, Practical
+    recommendations for gradient-based training).
+
+    Parameters
+    ----------
+    weight : Tensor
+        Set in place.
+    family : {"he", "glorot", "glorot4", "zero"}
+        That of the activation; "zero" sets all weights to 0.
+    fans : (float, float)
+        How many inputs an output is a sum over, and how many outputs an input takes part in.
+    generator : torch.Generator or None
     """
+    scale = {"zero": 0, "glorot4": 4}.get(family, 1)
+    bound = scale * math.sqrt(6 / (fans[0] if family == "he" else sum(fans)))
+    nn.init.uniform_(weight, -bound, bound, generator=generator)
+
+
+class Dense(Layer, nn.Linear):
+    """`y = W x + b`, initialised to suit the activation that follows."""
 
     def __init__(self, n_in: int, n_out: int, activation: str) -> None:
         self.family = ACTIVATIONS[activation][1]
@@ -27,13 +52,11 @@ class Dense(nn.Linear):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
-        fan = self.in_features if self.family == "he" else (self.in_features + self.out_features)
-        bound = (4 if self.family == "glorot4" else 1) * math.sqrt(6 / fan)
-        nn.init.uniform_(self.weight, -bound, bound, generator=generator)
-        nn.init.zeros_(self.bias)
+        draw(self.weight, self.family, (self.in_features, self.out_features), generator)
+        super().reset_parameters()
 
 
-class TiedDense(nn.Module):
+class TiedDense(Layer):
     """`y = W^T x + b`, where W is the weight of another layer: one storage, one gradient.
 
     The other layer is not registered as a submodule, so W appears once among parameters and in files.
@@ -68,18 +91,17 @@ def dense_stack(
         ]
     else:
         linears = [TiedDense(layer) for layer in reversed(list(tied_to)) if isinstance(layer, Dense)]
-    stack = nn.Sequential()
-    for linear, activation in zip(linears, activations, strict=True):
-        stack.append(linear)
-        if activation != "identity":
-            stack.append(make_activation(activation))
-    return stack
+    pairs = zip(linears, activations, strict=True)
+    return nn.Sequential(*itertools.chain.from_iterable(activated(*pair) for pair in pairs))
+
+
+def activated(layer: nn.Module, activation: str) -> list[nn.Module]:
+    """Return `layer` and the activation that follows it, which may be none."""
+    return [layer] if activation == "identity" else [layer, make_activation(activation)]
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw the weights of every dense layer of `module` from `generator`, and set the biases to zero."""
+    """Draw the weights of every layer of `module` from `generator`, and set the biases to zero."""
     for layer in module.modules():
-        if isinstance(layer, Dense):
+        if isinstance(layer, Layer):
             layer.reset_parameters(generator)
-        elif isinstance(layer, TiedDense):
-            nn.init.zeros_(layer.bias)

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 from embudo.errors import InvalidParameter, did_you_mean
-from embudo.parts.architectures import MLP
+from embudo.parts.architectures import MLP, ConvNet
 from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
 from embudo.parts.optimizers import SGD, Adam
 from embudo.parts.part import Part
@@ -22,7 +22,7 @@ from embudo.parts.training import Training
 PARTS: dict[str, type[Part]] = {
     part.__name__: part
     for part in (
-        *(MLP, Training, Adam, SGD),
+        *(MLP, ConvNet, Training, Adam, SGD),
         *(GaussianNoise, MaskingNoise, SaltAndPepper),
         *(TopK, BatchTopK, JumpReLU),
         *(KLSparsity, L1, L2, Contractive),
