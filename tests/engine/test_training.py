@@ -28,8 +28,8 @@ CPU64 = Runtime(torch.device("cpu"), torch.float64)
 
 
 def make_step(training: Training, penalty=None, loss="squared_error", output="identity") -> AutogradStep:
-    encoder = MLP(6, activation="tanh").build(5, 3, "sigmoid")
-    decoder = MLP(6, activation="tanh").build(3, 5, output)
+    encoder = MLP(6, activation="tanh").build_encoder((5,), 3, "sigmoid")
+    decoder = MLP(6, activation="tanh").build_decoder(3, (5,), output)
     generator = torch.Generator().manual_seed(0)
     for layer in [*encoder, *decoder]:
         if isinstance(layer, nn.Linear):

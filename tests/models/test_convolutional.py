@@ -21,7 +21,7 @@ from embudo import (
     Training,
     load,
 )
-from embudo.engine.objective import Objective
+from embudo.engine.objective import Reconstruction
 from embudo.models.initialisation import initialise_network
 from embudo.parts.losses import resolve_loss
 
@@ -93,16 +93,16 @@ def test_the_output_begins_at_the_mean_of_each_channel(output):
 # ---------------------------------------------------------------------- gradients
 
 
-def objective_of(seed: int = 0, **params) -> tuple[Objective, torch.Tensor]:
+def objective_of(seed: int = 0, **params) -> tuple[Reconstruction, torch.Tensor]:
     """Return the objective of an autoencoder of small images in float64, and a batch."""
     images = torch.rand(6, 5, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).numpy()
     training = Training(1, precision="float64")
     ae = Autoencoder(3, **{"encoder": ConvNet(2, activation="tanh"), "training": training, "random_state": 0, **params})
     rows = ae._validated(images, reset=True)
-    ae._prepare(rows)
+    ae._prepare(rows, rows)
     initialise_network(ae.module_, "auto", rows, ae.scaler_, seed)
     loss = resolve_loss(ae.loss, ae.output_activation)
-    objective = Objective(ae.module_, loss, corruption=ae.corruption, penalty=ae.penalty)
+    objective = Reconstruction(ae.module_, loss, corruption=ae.corruption, penalty=ae.penalty)
     return objective.train(), torch.from_numpy(rows)
 
 
