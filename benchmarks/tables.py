@@ -147,6 +147,18 @@ def convolutions(content: Content) -> str:
     return table(head, rows)
 
 
+def rate_distortion(content: Content) -> str:
+    rows = sorted(content["results"], key=lambda row: row["bd_rate"])
+    spans = [sorted(row["bd_rates"].values()) for row in rows]
+    return table(
+        ("codec", "BD-rate against JPEG (%), mean over images", "least", "greatest"),
+        [
+            (row["codec"], f"{row['bd_rate']:.1f}", f"{rates[0]:.1f}", f"{rates[-1]:.1f}")
+            for row, rates in zip(rows, spans, strict=True)
+        ],
+    )
+
+
 def startup(content: Content) -> str:
     head = ("command", "median (s)", "least (s)", "beyond Python (s)", "limit (s)")
     rows = [
@@ -188,6 +200,7 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "selection": ("beyond_pca", selection),
     "defaults": ("defaults", defaults),
     "convolutions": ("convolutions", convolutions),
+    "rate_distortion": ("codec_rate_distortion", rate_distortion),
     "startup": ("startup", startup),
     "speed_training": ("speed", speed("W1")),
     "speed_encoding": ("speed", speed("W2")),

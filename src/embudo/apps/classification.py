@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -29,17 +28,13 @@ from embudo.engine.runtime import Runtime, resolve_runtime
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, reason
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import BaseAutoencoder
-from embudo.models.composed import Composed, cpu_weights, weights_to_bytes
+from embudo.models.composed import Composed, cpu_weights
 from embudo.models.inference import outputs, result_dtype
 from embudo.nn.layers import Dense, initialise
 from embudo.nn.network import Classifier
 from embudo.parts.corruptions import Corruption, MaskingNoise
 from embudo.parts.optimizers import Adam
-from embudo.parts.part import Part
 from embudo.parts.training import Training
-
-if TYPE_CHECKING:
-    from sklearn.utils import Tags
 
 UNLABELLED = -1
 WRITABLE = "iubfU"  #: kinds of labels that a file can hold: numbers, truth values and strings
@@ -169,7 +164,7 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         rows = self._validated(X, reset=True, min_samples=2)
         known, labels = _labels(y, rows.shape[0])
         self._resolve(validated=X_val is not None)
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.seed_ = self._draw_seed()
         self.classes_, found = np.unique(labels, return_inverse=True)
         classes = np.full(rows.shape[0], UNLABELLED)
         classes[known] = found
@@ -192,8 +187,7 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
     def _resolve(self, *, validated: bool) -> None:
         """Check the parameters before anything is learnt."""
         self.training_: Training = self._part("training", Training)
-        if isinstance(self.corruption, Part) or not callable(self.corruption):
-            self._part("corruption", Corruption)
+        self._check_corruption()
         check_choice("AutoencoderClassifier.fine_tune", self.fine_tune, (True, False))
         check_choice("AutoencoderClassifier.pretrain", self.pretrain, (True, False))
         if not isinstance(self.autoencoder, BaseAutoencoder | FrozenEstimator | None):
@@ -203,10 +197,8 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
             )
         if not self.fine_tune and self.corruption is not None:
             raise InvalidParameter("AutoencoderClassifier.corruption needs fine_tune=True: codes are not corrupted.")
-        if self.training_.patience is not None and not validated and self.training_.validation_fraction == 0:
-            raise InvalidParameter(
-                "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
-            )
+        self._check_patience(self.training_, validated=validated)
+        self._check_repeatable(self.training_)
 
     def _class_weights(self, labels: np.ndarray) -> np.ndarray:
         try:
@@ -360,18 +352,6 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
 
     # ------------------------------------------------------------------ files and copies
 
-    def save(self, path: str | Path) -> None:
-        """Write the model to one safetensors file, that `embudo.load` reads.
-
-        Parameters
-        ----------
-        path : str or Path
-            Replaced as a whole, or not at all.
-        """
-        from embudo.models.persistence import save
-
-        save(self, path)
-
     def _inner(self) -> dict[str, Composed]:
         return {"autoencoder": self.autoencoder_}
 
@@ -393,19 +373,12 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         if card["frozen"]:
             self.autoencoder = FrozenEstimator(self.autoencoder_)
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        if hasattr(self, "module_"):
-            state["module_"] = weights_to_bytes(self.module_.head)  # the autoencoder holds the encoder's
-        return state
+    def _own_module(self) -> nn.Module:
+        head: nn.Module = self.module_.head
+        return head
 
     def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
         self._attach_head(Runtime(torch.device(device), next(self.autoencoder_.module_.parameters()).dtype), weights)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
 
 def _labels(y: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:

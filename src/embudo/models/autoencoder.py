@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import torch
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from embudo.data.arrays import Matrix
@@ -221,7 +220,7 @@ class Autoencoder(BaseAutoencoder):
     def _prepare(self, rows: Matrix, target: Matrix) -> int:
         """Resolve the parameters, build the network, and return the seed."""
         self._resolve(rows.shape[1])
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.seed_ = self._draw_seed()
         self.scaler_ = fit_scaler(
             self.scale,
             rows,

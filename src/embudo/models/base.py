@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +14,12 @@ from embudo.data.arrays import Matrix, as_array, check_finite
 from embudo.data.batches import Rows, split
 from embudo.data.sparse import stack_rows
 from embudo.engine.loop import AutogradStep
-from embudo.engine.objective import CorruptionFunction, Reconstruction
-from embudo.errors import InvalidData, InvalidParameter
+from embudo.engine.objective import Reconstruction
+from embudo.errors import InvalidData
 from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
 from embudo.nn.network import Network
-from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import resolve_loss
-from embudo.parts.part import Part
 from embudo.parts.penalties import Penalty
 from embudo.parts.sparsities import Sparsity
 from embudo.parts.training import Training
@@ -43,10 +40,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
     output_activation: str
     sparse_output: bool
     sparsity: Sparsity | None
-    corruption: Corruption | CorruptionFunction | None
     penalty: Penalty | None
     loss: Any
-    random_state: Any
 
     # ------------------------------------------------------------------ preparing and learning
 
@@ -73,10 +68,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         if held_out is None and training.validation_fraction > 0:
             learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
             return at(learnt, pair), at(chosen, pair)
-        if held_out is None and training.patience is not None:
-            raise InvalidParameter(
-                "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
-            )
+        self._check_patience(training, validated=held_out is not None)
         return pair, held_out
 
     def _start(self, X: Any) -> Matrix:
@@ -85,8 +77,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
 
     def _check_costs(self, code_activation: str) -> None:
         """Check what is seen and what costs, beside the distance itself, while training."""
-        if isinstance(self.corruption, Part) or not callable(self.corruption):
-            self._part("corruption", Corruption)
+        self._check_corruption()
         penalty = self._part("penalty", Penalty)
         if penalty is not None:
             penalty.check(code_activation)
@@ -252,18 +243,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         check_is_fitted(self)
         return diagnose(self, self._validated(X, reset=False))
 
-    def save(self, path: str | Path) -> None:
-        """Write the model to one safetensors file, that `embudo.load` reads.
-
-        Parameters
-        ----------
-        path : str or Path
-            Replaced as a whole, or not at all.
-        """
-        from embudo.models.persistence import save
-
-        save(self, path)
-
     def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         width = max(self.n_components_, self.n_features_in_)
         bfloat16 = self.training_.precision == "bfloat16"
@@ -271,7 +250,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

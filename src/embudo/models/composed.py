@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import safetensors.torch
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
@@ -20,11 +22,16 @@ from embudo.data.scaling import Scaler
 from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
+from embudo.engine.objective import CorruptionFunction
 from embudo.engine.runtime import Runtime
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.nn.network import Network
+from embudo.parts.corruptions import Corruption
 from embudo.parts.part import Part, nested_params, plain, replaced
 from embudo.parts.training import Training
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 
 class Composed(BaseEstimator):
@@ -40,6 +47,7 @@ class Composed(BaseEstimator):
     module_: Any
     scaler_: Scaler
     training_: Training
+    corruption: Corruption | CorruptionFunction | None
     random_state: Any
     seed_: int
     history_: History
@@ -102,6 +110,27 @@ class Composed(BaseEstimator):
                 f"{type(self).__name__}.{name} must be a part such as {example!r}, or None; got {value!r}."
             )
         return value
+
+    def _check_corruption(self) -> None:
+        """Refuse what is neither a corruption nor a function of one's own."""
+        if isinstance(self.corruption, Part) or not callable(self.corruption):
+            self._part("corruption", Corruption)
+
+    def _check_patience(self, training: Training, *, validated: bool, whose: str = "") -> None:
+        """Refuse to stop early where nothing is held out.
+
+        Raises
+        ------
+        InvalidParameter
+        """
+        if training.patience is not None and not validated and training.validation_fraction == 0:
+            raise InvalidParameter(
+                f"Training.patience{whose} needs validation: give fit an X_val, or set Training.validation_fraction."
+            )
+
+    def _draw_seed(self) -> int:
+        """Return what `random_state` comes to."""
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _check_repeatable(self, training: Training) -> None:
         """Refuse to keep the state of a training that no second one equals.
@@ -212,7 +241,7 @@ class Composed(BaseEstimator):
         state = dict(super().__getstate__())
         state.pop("_step", None)
         if "module_" in state:
-            state["module_"] = weights_to_bytes(state["module_"])
+            state["module_"] = bytes(safetensors.torch.save(cpu_weights(self._own_module())))
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -221,6 +250,28 @@ class Composed(BaseEstimator):
         super().__setstate__(state)
         if weights is not None:
             self._load_weights(safetensors.torch.load(weights))
+
+    def _own_module(self) -> nn.Module:
+        """Return the part of the network that no estimator within this one holds."""
+        module: nn.Module = self.module_
+        return module
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file, that `embudo.load` reads.
+
+        Parameters
+        ----------
+        path : str or Path
+            Replaced as a whole, or not at all.
+        """
+        from embudo.models.persistence import save
+
+        save(self, path)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     # what a file keeps of a fitted estimator
 
@@ -293,8 +344,3 @@ def _name(function: Any) -> str:
 def cpu_weights(module: nn.Module) -> dict[str, Tensor]:
     """Return the weights of `module` by name, on the CPU."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-
-
-def weights_to_bytes(module: nn.Module) -> bytes:
-    """Return the weights of `module` in the form of a safetensors file."""
-    return bytes(safetensors.torch.save(cpu_weights(module)))

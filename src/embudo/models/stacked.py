@@ -13,9 +13,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from embudo.data.arrays import Matrix
 from embudo.engine.objective import CorruptionFunction
@@ -212,12 +211,8 @@ class StackedAutoencoder(BaseAutoencoder):
             Where Ctrl-C stopped it: the levels learnt so far, the one at work included.
         """
         pair, held_out = self._pairs(X, X_clean, X_val)
-        self._resolve(pair[0].shape[1], validated=held_out is not None)
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._begin(pair[0].shape[1], validated=held_out is not None)
         pair, held_out = self._held_out(pair, held_out, self.training_, self.seed_)
-        self.layers_: list[tuple[str, Autoencoder]] = []
-        self.stages_: dict[str, list[Any]] = {}
-        self.history_ = {}
         if self._pretrain(pair, held_out) and self.fine_tune is not None:
             started = time.perf_counter()
             with titled(FINE_TUNING):
@@ -243,15 +238,21 @@ class StackedAutoencoder(BaseAutoencoder):
     def _start(self, X: Any) -> Matrix:
         """Set up the levels with their first weights, and return X validated."""
         rows = self._validated(X, reset=True, min_samples=2)
-        self._resolve(rows.shape[1], validated=True)
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.layers_, self.stages_, self.history_ = [], {}, {}
+        self._begin(rows.shape[1], validated=True)
         below = self._in_shape(rows)
         for (name, layer), seed in zip(self.layers, self._seeds(), strict=True):
             with self._adding(name, layer, seed) as level:
                 level._start(below)
             below = level.transform(below)
         return rows
+
+    def _begin(self, n_features: int, *, validated: bool) -> None:
+        """Check the parameters, draw the seed, and forget what was learnt before."""
+        self._resolve(n_features, validated=validated)
+        self.seed_ = self._draw_seed()
+        self.layers_: list[tuple[str, Autoencoder]] = []
+        self.stages_: dict[str, list[Any]] = {}
+        self.history_ = {}
 
     def _seeds(self) -> list[int]:
         seeds: list[int] = np.random.default_rng(self.seed_).integers(2**31 - 1, size=len(self.layers)).tolist()
@@ -278,11 +279,7 @@ class StackedAutoencoder(BaseAutoencoder):
         for name, layer in self.layers:
             level = clone(layer)
             level._resolve(n_features)
-            if not validated and level.training_.validation_fraction == 0 and level.training_.patience is not None:
-                raise InvalidParameter(
-                    f"The patience of level {name!r} needs validation: give fit an X_val, or set a "
-                    "validation_fraction, of the whole stack or of the level."
-                )
+            level._check_patience(level.training_, validated=validated, whose=f" of level {name!r}")
             n_features = level.n_components_
         self._check_costs(level.code_activation)
 
@@ -400,15 +397,11 @@ class StackedAutoencoder(BaseAutoencoder):
         self.training_ = self._part("training", Training)
         self._unroll()
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        state.pop("module_", None)  # the levels hold its weights
-        return state
+    def _own_module(self) -> nn.Module:
+        return nn.Module()  # the levels hold the weights
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "layers_" in state:
-            self._unroll()
+    def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
+        self._unroll()
 
 
 def _check_layers(layers: Any, taken: Iterable[str]) -> None:
@@ -418,10 +411,7 @@ def _check_layers(layers: Any, taken: Iterable[str]) -> None:
     ------
     InvalidParameter
     """
-    pairs = isinstance(layers, list | tuple) and all(
-        isinstance(pair, list | tuple) and len(pair) == 2 for pair in layers
-    )
-    if not pairs or not layers or not all(isinstance(level, Autoencoder) for _, level in layers):
+    if not isinstance(layers, list | tuple) or not layers or not all(map(_is_named, layers)):
         raise InvalidParameter(
             'StackedAutoencoder.layers must be a list such as [("edges", Autoencoder(500)), ("parts", '
             f"Autoencoder(100))]; got {layers!r}."
@@ -437,12 +427,10 @@ def _check_layers(layers: Any, taken: Iterable[str]) -> None:
 
 
 def _is_named(layer: Any) -> bool:
-    return (
-        isinstance(layer, list | tuple)
-        and len(layer) == 2
-        and isinstance(layer[0], str)
-        and isinstance(layer[1], Autoencoder)
-    )
+    match layer:
+        case [str(), Autoencoder()]:
+            return True
+    return False
 
 
 def _unrolled(levels: Sequence[Autoencoder]) -> Network:
