@@ -7,12 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from embudo import MLP, ConvNet
 from embudo.errors import InvalidParameter
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.convolutional import Convolution, ResidualBlock, TiedTransposedConvolution, ToMaps, ToRows, most_values
-from embudo.nn.layers import Dense, TiedDense, initialise
+from embudo.nn.layers import Dense, TiedDense, initialise, multiply_adds
 
 KERNELS = [(3, 1), (5, 1), (2, 2), (3, 2), (4, 2), (5, 2), (3, 3), (5, 3), (6, 4)]
 SIZES = [(8, 8), (7, 5), (1, 9), (28, 27)]
@@ -185,3 +186,14 @@ def test_the_largest_feature_maps_are_those_that_come_out_of_a_layer(part):
     encoder, decoder = network
     decoder(encoder(samples(1, 9 * 7 * 2)))
     assert most_values(network) == max(sizes)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("part", [MLP((9, 7)), ConvNet((3, 4)), ConvNet((3, 4), kernel_size=5, stride=3)])
+def test_products_are_counted_as_they_are_made(part, tied):
+    if isinstance(part, ConvNet) and not tied:
+        part = part.with_params(residual_blocks=1)
+    network = nn.Sequential(*pair(part, (13, 10, 3), tied))
+    with FlopCounterMode(display=False) as counter:
+        network(samples(1, 13 * 10 * 3))
+    assert multiply_adds(network) == counter.get_total_flops() // 2

@@ -25,6 +25,7 @@ from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import CorruptionFunction
 from embudo.engine.runtime import Runtime
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
+from embudo.nn.layers import multiply_adds
 from embudo.nn.network import Network
 from embudo.parts.corruptions import Corruption
 from embudo.parts.part import Part, nested_params, plain, replaced
@@ -222,8 +223,7 @@ class Composed(BaseEstimator):
         rows, targets = learnt
         batch_size = training.batch_rows(len(rows))
         batches = Batches(rows, batch_size, self.seed_, None if targets is rows else targets)
-        n_weights = sum(p.numel() for p in step.parameters)
-        with step.runtime.threads(3 * n_weights * batch_size):
+        with step.runtime.threads(3 * multiply_adds(step.objective) * batch_size):
             self._completed = run(
                 step,
                 batches,

@@ -56,7 +56,8 @@ class Convolution(Layer, nn.Conv2d):
         self.family = ACTIVATIONS[activation][1]
         sides, _ = padding(size, kernel_size, stride)
         super().__init__(n_in, n_out, kernel_size, stride, sides)
-        self.n_values = n_out * math.prod(-(-length // stride) for length in size)
+        self.n_places = math.prod(-(-length // stride) for length in size)
+        self.n_values = n_out * self.n_places
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew."""
@@ -75,6 +76,7 @@ class TransposedConvolution(Layer, nn.ConvTranspose2d):
         self.family = ACTIVATIONS[activation][1]
         sides, extra = padding(size, kernel_size, stride)
         super().__init__(n_in, n_out, kernel_size, stride, sides, output_padding=extra)
+        self.n_places = math.prod(-(-length // stride) for length in size)
         self.n_values = n_out * math.prod(size)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -95,6 +97,7 @@ class TiedTransposedConvolution(Layer):
         super().__init__()
         self._source = (source,)
         self.sides, self.extra = padding(size, source.kernel_size[0], source.stride[0])
+        self.n_places = source.n_places
         self.bias = nn.Parameter(torch.empty(source.in_channels))
 
     @property

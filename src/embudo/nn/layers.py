@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from embudo.nn.activations import ACTIVATIONS, make_activation
 
 class Layer(nn.Module):
     """Base of the layers with weights or biases, which are drawn anew from a generator."""
+
+    n_places = 1  #: of a sample at which the weights are applied
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Set the bias to zero; layers with weights of their own draw them."""
@@ -98,6 +101,12 @@ def dense_stack(
 def activated(layer: nn.Module, activation: str) -> list[nn.Module]:
     """Return `layer` and the activation that follows it, which may be none."""
     return [layer] if activation == "identity" else [layer, make_activation(activation)]
+
+
+def multiply_adds(network: nn.Module) -> int:
+    """Return how many products of a weight and a value a sample costs on its way through `network`."""
+    layers: list[Any] = [module for module in network.modules() if isinstance(module, Layer)]
+    return sum(int(layer.weight.numel() * layer.n_places) for layer in layers)
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
