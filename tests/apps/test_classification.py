@@ -27,7 +27,8 @@ from embudo import (
     denoising_autoencoder,
     load,
 )
-from embudo.errors import FileFormatError, InvalidData, InvalidParameter
+from embudo.data.batches import Batches
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter, TrainingInterrupted
 
 X, Y = load_digits(return_X_y=True)
 X = X / 16
@@ -144,6 +145,34 @@ def test_class_weights_favour_the_rare():
         for weight in (None, {1: 1.0, 8: 100.0})
     ]
     assert found[1] > found[0]
+
+
+@pytest.mark.parametrize(("autoencoder", "n_stages"), [(SMALL, 2), (STACKS["stack"], 4)])
+def test_a_classifier_that_was_stopped_goes_on_at_its_stage(autoencoder, n_stages, tmp_path, monkeypatch):
+    training, y = QUICKLY.with_params(epochs=3, run_dir=tmp_path), few_labels(100)
+    whole = classifier(autoencoder=autoencoder, training=training.with_params(run_dir=None)).fit(X[LEARNT], y)
+    epoch, begun = Batches.epoch, []
+    for stage in range(n_stages):
+        begun.clear()
+
+        def stopped(self, number):
+            if number > 0:
+                begun.append(number)
+            if begun == [*([2, 3] if stage else []), 1, 2]:  # noqa: B023 (called before the next)
+                raise KeyboardInterrupt
+            return epoch(self, number)
+
+        monkeypatch.setattr(Batches, "epoch", stopped)
+        with pytest.warns(TrainingInterrupted):
+            model = classifier(autoencoder=autoencoder, training=training).fit(X[LEARNT], y)
+        assert bool(model.history_) == (stage == n_stages - 1)  # labels come last
+    begun.clear()
+    monkeypatch.setattr(Batches, "epoch", lambda self, number: begun.append(number) or epoch(self, number))
+    again = classifier(autoencoder=autoencoder, training=training).fit(X[LEARNT], y)
+    assert [number for number in begun if number > 0] == [2, 3]
+    np.testing.assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
+    assert again.autoencoder_.training == autoencoder.training
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["autoencoder", "classifier"]
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from zoo import QUICK, STACKS, digits
 
-from embudo import MLP, Autoencoder, StackedAutoencoder, TopK, Training, deep_autoencoder, make_stack
+from embudo import MLP, Autoencoder, ConvNet, StackedAutoencoder, TopK, Training, deep_autoencoder, make_stack
 from embudo.data.batches import Batches
 from embudo.engine import loop
 from embudo.errors import InvalidParameter, TrainingInterrupted
@@ -221,7 +221,9 @@ def test_a_made_stack_reconstructs_codes_by_their_own_activation():
         ({"fine_tune": "supervised"}, "'reconstruction', None; got 'supervised'"),
         ({"corruption": 3}, "StackedAutoencoder.corruption must be a part"),
         ({"parts__tied": "no"}, "Autoencoder.tied"),
-        ({"parts__training__patience": 3}, "patience of level 'parts' needs validation"),
+        ({"parts__training__patience": 3}, "Level 'parts': Training.patience needs validation"),
+        ({"parts__encoder": ConvNet(4)}, "Level 'parts': ConvNet needs images, but X holds rows of 20 features"),
+        ({"edges__encoder": ConvNet(4, image_shape=(9, 9))}, "Level 'edges': ConvNet.image_shape"),
         ({"training__patience": 3}, "needs validation"),
     ],
 )

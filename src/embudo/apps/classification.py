@@ -64,7 +64,8 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         What the samples of each class weigh: by class, in inverse proportion to how many they are, or the same.
     training : Training or None, default=None
         How the classifier is trained; the autoencoder has its own. None is ``Training(optimizer=Adam(1e-3))``. With
-        `patience`, the weights of the epoch with the highest accuracy on held-out samples are kept.
+        `patience`, the weights of the epoch with the highest accuracy on held-out samples are kept. With a `run_dir`
+        the autoencoder keeps its state there too: fitted again, what was stopped goes on at its stage.
     random_state : int, RandomState or None, default=None
         Decides the split, the softmax's first weights, the order of samples, and what the autoencoder leaves open.
 
@@ -253,14 +254,17 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
                 )
             return fitted
         autoencoder: BaseAutoencoder = clone(self.autoencoder or self._default_parts["autoencoder"])
-        own = autoencoder.random_state
+        own = {"training": autoencoder.training, "random_state": autoencoder.random_state}
         X, X_val = self._in_shape(rows), None if validation is None else self._in_shape(validation[0])
-        autoencoder.random_state = self.seed_ if own is None else own
+        if autoencoder.random_state is None:
+            autoencoder.random_state = self.seed_
         if self.pretrain:
-            autoencoder.fit(X, X_val=X_val)
+            autoencoder.training = self._kept_under("autoencoder", autoencoder._part("training", Training))
+            with titled("autoencoder"):
+                autoencoder.fit(X, X_val=X_val)
         else:
             autoencoder._start(X)
-        return autoencoder.set_params(random_state=own)
+        return autoencoder.set_params(**own)
 
     def _attach_head(self, runtime: Runtime, weights: dict[str, Tensor] | None = None) -> None:
         """Make the network of the autoencoder's encoder and a softmax layer, with `weights` where they are given."""
@@ -281,7 +285,8 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
             seed=self.seed_,
         )
         step = AutogradStep(objective, self.training_, runtime)
-        self._train(step, self._with_targets(learnt), self.training_, validation and self._with_targets(validation))
+        training = self._kept_under("classifier", self.training_)
+        self._train(step, self._with_targets(learnt), training, validation and self._with_targets(validation))
 
     def _with_targets(self, pair: Labelled) -> tuple[Rows, Rows]:
         """Return what is trained on, samples or their codes, and the classes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,7 +118,7 @@ class Composed(BaseEstimator):
         if isinstance(self.corruption, Part) or not callable(self.corruption):
             self._part("corruption", Corruption)
 
-    def _check_patience(self, training: Training, *, validated: bool, whose: str = "") -> None:
+    def _check_patience(self, training: Training, *, validated: bool) -> None:
         """Refuse to stop early where nothing is held out.
 
         Raises
@@ -126,7 +127,7 @@ class Composed(BaseEstimator):
         """
         if training.patience is not None and not validated and training.validation_fraction == 0:
             raise InvalidParameter(
-                f"Training.patience{whose} needs validation: give fit an X_val, or set Training.validation_fraction."
+                "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
             )
 
     def _draw_seed(self) -> int:
@@ -145,6 +146,11 @@ class Composed(BaseEstimator):
                 f"Training.run_dir needs a random_state: without one, every fit of {type(self).__name__} is another "
                 "training. Set random_state=0, or another integer."
             )
+
+    def _kept_under(self, name: str, training: Training) -> Training:
+        """Return `training` with a folder for its state, where this estimator has one."""
+        folder = self.training_.run_dir
+        return training if folder is None else dataclasses.replace(training, run_dir=Path(folder, name))
 
     def _recipe(self) -> str:
         """Return the parameters as text, nested ones too, but for those that do not decide what is learnt.

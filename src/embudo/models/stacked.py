@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -213,7 +211,8 @@ class StackedAutoencoder(BaseAutoencoder):
         pair, held_out = self._pairs(X, X_clean, X_val)
         self._begin(pair[0].shape[1], validated=held_out is not None)
         pair, held_out = self._held_out(pair, held_out, self.training_, self.seed_)
-        if self._pretrain(pair, held_out) and self.fine_tune is not None:
+        self._completed = self._pretrain(pair, held_out)
+        if self._completed and self.fine_tune is not None:
             started = time.perf_counter()
             with titled(FINE_TUNING):
                 self._learn(self._make_step(), pair, self._kept_under(FINE_TUNING, self.training_), held_out)
@@ -276,17 +275,18 @@ class StackedAutoencoder(BaseAutoencoder):
         check_choice("StackedAutoencoder.fine_tune", self.fine_tune, FINE_TUNE)
         self.training_: Training = self._part("training", Training)
         validated = validated or self.training_.validation_fraction > 0
+        shape = self.sample_shape_
         for name, layer in self.layers:
             level = clone(layer)
-            level._resolve(n_features)
-            level._check_patience(level.training_, validated=validated, whose=f" of level {name!r}")
-            n_features = level.n_components_
+            level.n_features_in_, level.sample_shape_ = n_features, shape
+            try:
+                level._resolve(n_features)
+                level._check_patience(level.training_, validated=validated)
+                level._count_weights()  # refuses an architecture that the samples, or the codes below, do not suit
+            except InvalidParameter as error:
+                raise InvalidParameter(f"Level {name!r}: {error}") from None
+            n_features, shape = level.n_components_, None
         self._check_costs(level.code_activation)
-
-    def _kept_under(self, name: str, training: Training) -> Training:
-        """Return `training` with a folder for its state, where the stack has one."""
-        folder = self.training_.run_dir
-        return training if folder is None else dataclasses.replace(training, run_dir=Path(folder, name))
 
     def _images(self, pair: Pair) -> tuple[Any, Any]:
         """Return samples and targets as the first level shall see them: images as images."""
