@@ -127,6 +127,7 @@ def test_every_part_is_covered_by_the_round_trip():
         ("'relu'", "relu"),
         ("(1, 'a', None)", (1, "a", None)),
         ("1 + 2", 3),
+        ("{'spam': 2.5, -1: 1}", {"spam": 2.5, -1: 1}),
     ],
 )
 def test_parts_and_literals_are_read(text, value):
@@ -158,7 +159,7 @@ def test_parts_and_literals_are_read(text, value):
         ("Contractive(0.1, 3)", r"Contractive takes one argument by position, 'weight'"),
         ("L1(1) + 2", r"Cannot add L1\(1\) and 2"),
         ("L1(1) - L2(1)", r"Cannot read 'L1\(1\) - L2\(1\)'"),
-        ("2 * L1(1)", r"only parts, numbers, strings and tuples"),
+        ("2 * L1(1)", r"only parts, numbers, strings, tuples and dicts"),
         ("L1(**{})", r"L1 has no parameter None"),
         ("L1(*[1])", r"only parts, numbers"),
         ("L1(1", r"Cannot read 'L1\(1': expected a description such as 'L2\(1e-4\)'"),
@@ -166,6 +167,9 @@ def test_parts_and_literals_are_read(text, value):
         ("L1(1); L2(1)", r"Cannot read"),
         ("x = 1", r"Cannot read"),
         ("1j", r"only parts, numbers"),
+        ("{**{}}", r"only parts, numbers"),
+        ("{(1,): 2}", r"only parts, numbers"),
+        ("{-L1(1): 2}", r"only parts, numbers"),
         ("b'a'", r"only parts, numbers"),
         ("...", r"only parts, numbers"),
         ("\0", r"Cannot read"),
@@ -201,7 +205,7 @@ def test_text_that_is_no_description_is_refused_in_one_sentence(text, words):
         "'a' * 10**10",
         "'%1000000000d' % 1",
         "1 if L1 else 2",
-        "{'a': 1}",
+        "{print: 1}",
         "await x",
     ],
 )

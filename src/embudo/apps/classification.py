@@ -368,10 +368,14 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         return {"classes": self.classes_.tolist(), "classes_type": self.classes_.dtype.str, "frozen": frozen}, weights
 
     def _relearn(self, card: dict[str, Any], tensors: dict[str, Tensor], inner: dict[str, Any], device: str) -> None:
-        self.autoencoder_, self.classes_ = inner["autoencoder"], np.array(card["classes"], card["classes_type"])
+        kind = np.dtype(card["classes_type"])
+        if kind.kind not in WRITABLE:
+            raise FileFormatError(f"Its classes cannot be of type {kind}.")
+        self.autoencoder_ = inner["autoencoder"]
+        self.classes_ = np.array(card["classes"], str if kind.kind == "U" else kind)  # as long as the longest
         self.training_ = self._part("training", Training)
-        if self.autoencoder_.n_features_in_ != self.n_features_in_ or self.classes_.dtype.kind not in WRITABLE:
-            raise FileFormatError("Its autoencoder or classes do not fit.")
+        if self.autoencoder_.n_features_in_ != self.n_features_in_:
+            raise FileFormatError("Its autoencoder has learnt from other features.")
         dtype = next(self.autoencoder_.module_.parameters()).dtype
         weights = {name.removeprefix("head."): weight for name, weight in tensors.items()}
         self._attach_head(Runtime(torch.device(device), dtype), weights)

@@ -65,6 +65,8 @@ def _value(node: ast.expr, text: str) -> Any:
             return -value
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
             return tuple(_value(element, text) for element in elements)
+        case ast.Dict(keys=keys, values=values) if all(isinstance(key, ast.Constant | ast.UnaryOp) for key in keys):
+            return {_value(key, text): _value(value, text) for key, value in zip(keys, values, strict=True) if key}
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             terms = _value(left, text), _value(right, text)
             try:
@@ -78,7 +80,7 @@ def _value(node: ast.expr, text: str) -> Any:
         case ast.Name(id=name):
             raise InvalidParameter(f"Unknown name {name!r} in {_shown(text)}{did_you_mean(name, PARTS)}.")
     raise InvalidParameter(
-        f"Cannot read {ast.unparse(node)!r} in {_shown(text)}: only parts, numbers, strings and tuples."
+        f"Cannot read {ast.unparse(node)!r} in {_shown(text)}: only parts, numbers, strings, tuples and dicts."
     )
 
 

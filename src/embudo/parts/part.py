@@ -59,9 +59,11 @@ class Part:
 
 
 def plain(value: Any) -> Any:
-    """Return NumPy's scalars, which print as calls, as Python's, and lists and arrays as tuples."""
+    """Return NumPy's scalars, which print as calls, as Python's, and lists and arrays as tuples; in dicts too."""
     if hasattr(value, "tolist"):
         value = value.tolist()
+    if isinstance(value, dict):
+        return {plain(key): plain(inner) for key, inner in value.items()}
     return tuple(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
