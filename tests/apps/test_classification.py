@@ -191,7 +191,7 @@ def test_any_stack_is_classified_from(name):
         {"autoencoder": STACKS["deep"]},
         {"autoencoder": SMALL.__class__(40, sparsity=TopK(10), training=QUICK), "corruption": GaussianNoise(0.1)},
         {"fine_tune": False, "class_weight": "balanced"},
-        {"class_weight": {np.str_("zero"): np.float64(3), "one": 1, "two": 1, "three": 1}},
+        {"class_weight": {"zero": 3.0, "one": 1, "two": 1, "three": 1}},
         {"training": Training(5, precision="float64", validation_fraction=0.2, patience=2)},
     ],
 )
