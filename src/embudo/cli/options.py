@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.errors import InvalidParameter, did_you_mean
-from embudo.parts.expression import parse
+from embudo.parts.expression import PARTS, parse
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -53,6 +53,41 @@ class Scalar(ParamType):
         return None if value.lower() == "none" else value
 
 
+class Sizes(ParamType):
+    """Sizes of codes, such as 1000,500,250,30."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the sizes as integers."""
+        words = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+        sizes = [str(word).strip() for word in words]
+        if not all(re.fullmatch(r"0*[1-9]\d*", size) for size in sizes):
+            self.fail(f"expected sizes of codes such as 1000,500,250,30; got {value!r}.", param, ctx)
+        return tuple(map(int, sizes))
+
+
+class Assignment(ParamType):
+    """A parameter and its value, such as level2__corruption=MaskingNoise(0.5)."""
+
+    name = "assignment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """Return name and value: a number, a truth value, None, a part, or else a word."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.strip().isidentifier():
+            self.fail(f"expected NAME=VALUE such as level2__tied=true; got {value!r}.", param, ctx)
+        text = text.strip()
+        if text.lower() in {"true", "false"}:
+            return name.strip(), text.lower() == "true"
+        number_or_word = Scalar().convert(text, param, ctx)
+        if number_or_word != text or (text.isidentifier() and text not in PARTS):
+            return name.strip(), number_or_word
+        return name.strip(), PartText().convert(text, param, ctx)
+
+
 class Word(ParamType):
     """One of a few words, with a guess at a misspelt one."""
 
@@ -86,7 +121,7 @@ class Size(ParamType):
         return int(match[1]), int(match[2])
 
 
-def field_options(kind: type, types: dict[str, ParamType | bool]) -> Callable[[Any], Any]:
+def field_options(kind: type, types: dict[str, ParamType | bool]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds an option for each field of a dataclass, described by its docstring.
 
     Parameters
@@ -99,7 +134,7 @@ def field_options(kind: type, types: dict[str, ParamType | bool]) -> Callable[[A
     text = inspect.cleandoc(kind.__doc__ or "")
     fields = [field for field in dataclasses.fields(kind) if types.get(field.name) is not False]
 
-    def decorate(verb: Any) -> Any:
+    def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         for field in reversed(fields):
             # "name : type", and below it, indented, what it means
             described = re.search(rf"^{field.name} : .*\n((?:    .*\n)+)", text, re.MULTILINE)
