@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from embudo.cli.loading import at_level, level_option, load_autoencoder
 from embudo.cli.options import DataSource, data_options
 from embudo.cli.output import ARRAY_ENDINGS, check_output, check_samples_output, write_samples
 
@@ -20,15 +21,15 @@ from embudo.cli.output import ARRAY_ENDINGS, check_output, check_samples_output,
     required=True,
     help=f"{', '.join(ARRAY_ENDINGS)}, or a folder for images.",
 )
+@level_option
 @data_options
-def decode(model: Path, codes: Path, output: Path, source: DataSource) -> None:
+def decode(model: Path, codes: Path, output: Path, level: str | None, source: DataSource) -> None:
     """Write the samples that CODES stand for."""
     check_output(output, [*ARRAY_ENDINGS, ""])
 
-    from embudo.models.persistence import load
-
-    autoencoder = load(model)
+    autoencoder = load_autoencoder(model)
     check_samples_output(output, autoencoder)
-    samples = autoencoder.inverse_transform(source.read(codes))
+    where = at_level(autoencoder, level, model)
+    samples = autoencoder.inverse_transform(source.read(codes), **where)
     write_samples(output, samples, autoencoder)
     click.echo(f"{len(samples)} samples decoded, written to {output}")

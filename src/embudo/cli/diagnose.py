@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from embudo.cli.loading import load_autoencoder
 from embudo.cli.options import DataSource, data_options
 from embudo.cli.output import json_text
 
@@ -24,9 +25,7 @@ def diagnose(model: Path, data: Path, as_json: bool, source: DataSource) -> None
 
     Error, variance explained, units that speak, saturation, contraction, and what noise changes.
     """
-    from embudo.models.persistence import load
-
-    autoencoder = load(model)
+    autoencoder = load_autoencoder(model)
     facts = autoencoder.diagnose(source.read(data, autoencoder.sample_shape_))
     if as_json:
         click.echo(json_text(facts))

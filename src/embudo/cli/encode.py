@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from embudo.cli.loading import at_level, level_option, load_autoencoder
 from embudo.cli.options import DataSource, data_options
 from embudo.cli.output import ARRAY_ENDINGS, check_output, write_array
 
@@ -14,14 +15,15 @@ from embudo.cli.output import ARRAY_ENDINGS, check_output, write_array
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help=f"{', '.join(ARRAY_ENDINGS)}.")
+@level_option
 @data_options
-def encode(model: Path, data: Path, output: Path, source: DataSource) -> None:
+def encode(model: Path, data: Path, output: Path, level: str | None, source: DataSource) -> None:
     """Write the codes of the samples in DATA."""
     check_output(output, ARRAY_ENDINGS)
 
-    from embudo.models.persistence import load
-
-    autoencoder = load(model)
-    codes = autoencoder.transform(source.read(data, autoencoder.sample_shape_))
-    write_array(output, codes, autoencoder.get_feature_names_out(), "codes")
+    autoencoder = load_autoencoder(model)
+    where = at_level(autoencoder, level, model)
+    codes = autoencoder.transform(source.read(data, autoencoder.sample_shape_), **where)
+    names = autoencoder.get_feature_names_out() if level is None else [f"{level}_{i}" for i in range(codes.shape[1])]
+    write_array(output, codes, names, "codes")
     click.echo(f"Codes of {codes.shape[0]} samples, {codes.shape[1]} units each, written to {output}")

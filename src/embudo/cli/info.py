@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from embudo.cli.options import DataSource, data_options
 from embudo.cli.output import json_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from embudo.models.autoencoder import Autoencoder
 
 SHOWN = 8  #: column names that are written out
 
@@ -35,9 +40,17 @@ def info(file: Path, as_json: bool, source: DataSource) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(name.replace("_", " "), _text(value))
+    add_rows(table, facts)
     Console(soft_wrap=False, markup=False).print(table)
+
+
+def add_rows(table: Table, facts: dict[str, Any], indent: str = "") -> None:
+    """Add a row a fact; what has parts with facts of their own gets rows for these below it, indented."""
+    for name, value in facts.items():
+        has_parts = isinstance(value, dict) and any(isinstance(part, dict) for part in value.values())
+        table.add_row(indent + name.replace("_", " "), "" if has_parts else _text(value))
+        if has_parts:
+            add_rows(table, value, indent + "  ")
 
 
 def describe_model(path: Path) -> dict[str, Any]:
@@ -47,23 +60,47 @@ def describe_model(path: Path) -> dict[str, Any]:
     card = read_card(path)
     if card.get("class") == "ImageCodec":
         return describe_codec(path)
-    model = load(path)
-    history = {name: column[-1] for name, column in model.history_.items() if column}
-    return {
+    return describe_estimator(load(path)) | {"versions": card["versions"], "file_size": path.stat().st_size}
+
+
+def describe_estimator(model: Any) -> dict[str, Any]:
+    """Return what a fitted estimator is and has learnt, by name; also those that it is made of."""
+    facts: dict[str, Any] = {
         "model": type(model).__name__,
         **{
             name: str(getattr(model, f"{name}_", getattr(model, name)))
             for name in sorted(model.get_params(deep=False))
-            if name != "n_components"
+            if name not in {"n_components", "layers", "autoencoder"}
         },
         "features": model.n_features_in_,
         "sample_shape": model.sample_shape_,
-        "code_size": model.n_components_,
-        "weights": sum(p.numel() for p in model.module_.parameters()),
-        "scaling": model.scaler_.kind,
-        "last_epoch": history,
-        "versions": card["versions"],
-        "file_size": path.stat().st_size,
+    }
+    if hasattr(model, "classes_"):
+        facts["classes"] = model.classes_.tolist()
+    else:
+        facts["code_size"] = model.n_components_
+    facts["weights"] = sum(p.numel() for p in model.module_.parameters())
+    facts["scaling"] = model.scaler_.kind
+    facts["last_epoch"] = {name: column[-1] for name, column in model.history_.items() if column}
+    if hasattr(model, "layers_"):
+        names, *columns = model.stages_.items()
+        facts["levels"] = {name: describe_level(level) for name, level in model.layers_}
+        facts["stages"] = {
+            stage: {name: column[row] for name, column in columns if name != "n_components"}
+            for row, stage in enumerate(names[1])
+        }
+    if hasattr(model, "autoencoder_"):
+        facts["autoencoder"] = describe_estimator(model.autoencoder_)
+    return facts
+
+
+def describe_level(level: Autoencoder) -> dict[str, Any]:
+    """Return the size of a level's code, and the parameters that are not the defaults."""
+    default = type(level)().get_params(deep=False) | {"n_components": level.n_components}
+    params = level.get_params(deep=False).items()
+    return {
+        "code_size": level.n_components_,
+        **{name: str(value) for name, value in params if repr(value) != repr(default[name])},
     }
 
 
@@ -136,7 +173,7 @@ def describe_data(data: Any) -> dict[str, Any]:
 def _text(value: Any) -> str:
     match value:
         case dict():
-            return "  ".join(f"{name} {_text(inner)}" for name, inner in value.items()) or "none"
+            return "  ".join(f"{name.replace('_', ' ')} {_text(inner)}" for name, inner in value.items()) or "none"
         case float():
             return f"{value:.6g}"
         case bool() | str():

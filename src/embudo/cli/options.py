@@ -88,6 +88,23 @@ class Assignment(ParamType):
         return name.strip(), PartText().convert(text, param, ctx)
 
 
+class ClassWeight(ParamType):
+    """Weights by class, such as spam=5,ham=1, or "balanced"."""
+
+    name = "weights"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a dict of weights by the names of classes, "balanced", or None for "none"."""
+        if value in ("balanced", "none"):
+            return None if value == "none" else value
+        try:
+            return {
+                name.strip(): float(weight) for name, _, weight in (word.rpartition("=") for word in value.split(","))
+            }
+        except (AttributeError, ValueError):
+            self.fail(f'expected "balanced" or weights by class such as spam=5,ham=1; got {value!r}.', param, ctx)
+
+
 class Word(ParamType):
     """One of a few words, with a guess at a misspelt one."""
 

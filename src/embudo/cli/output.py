@@ -14,6 +14,7 @@ from embudo.errors import FileFormatError, InvalidParameter
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from embudo.models.autoencoder import Autoencoder
 
@@ -72,7 +73,6 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
     import scipy.sparse
 
     from embudo.data.files import write_atomically
-    from embudo.data.readers import require_pyarrow
 
     buffer = io.BytesIO()
     if scipy.sparse.issparse(array):
@@ -87,13 +87,23 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
         case ".npz":
             arrays: Any = {key: array}
             np.savez_compressed(buffer, **arrays)
-        case ending:
-            table = pd.DataFrame(array.reshape(len(array), -1), columns=list(columns))
-            if ending == ".csv":
-                table.to_csv(buffer, index=False)
-            else:
-                require_pyarrow()
-                table.to_parquet(buffer, index=False)
+        case _:
+            write_table(path, pd.DataFrame(array.reshape(len(array), -1), columns=list(columns)))
+            return
+    write_atomically(path, buffer.getvalue())
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table to a .csv or .parquet file."""
+    from embudo.data.files import write_atomically
+    from embudo.data.readers import require_pyarrow
+
+    buffer = io.BytesIO()
+    if path.suffix.lower() == ".csv":
+        table.to_csv(buffer, index=False)
+    else:
+        require_pyarrow()
+        table.to_parquet(buffer, index=False)
     write_atomically(path, buffer.getvalue())
 
 

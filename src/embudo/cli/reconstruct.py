@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from embudo.cli.loading import load_autoencoder
 from embudo.cli.options import DataSource, data_options
 from embudo.cli.output import ARRAY_ENDINGS, check_output, check_samples_output, write_samples
 from embudo.errors import InvalidParameter
@@ -28,9 +29,7 @@ def reconstruct(model: Path, data: Path, output: Path, source: DataSource) -> No
     if output.resolve() == data.resolve():
         raise InvalidParameter(f"The output '{output}' is the data themselves: name another.")
 
-    from embudo.models.persistence import load
-
-    autoencoder = load(model)
+    autoencoder = load_autoencoder(model)
     check_samples_output(output, autoencoder)
     samples = source.read(data, autoencoder.sample_shape_)
     reconstructions = autoencoder.reconstruct(samples)

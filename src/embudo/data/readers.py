@@ -35,6 +35,7 @@ def read(
     drop: tuple[str, ...] = (),
     image_size: tuple[int, int] | None = None,
     image_color: str = "auto",
+    blank_rows: bool = False,
 ) -> Any:
     """Read a data set.
 
@@ -52,6 +53,8 @@ def read(
         Height and width that images are brought to; without it they must all be of one size.
     image_color : {"auto", "grey", "rgb"}, default="auto"
         Colour of images; "auto" is grey where all of them are.
+    blank_rows : bool, default=False
+        Whether a blank line of a ``.csv`` table is a row without values; else it is passed over.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def read(
             if suffix in {".npy", ".npz"}:
                 return _read_numpy(path, key)
             if suffix in {".csv", ".tsv"}:
-                return _without(_read_csv(path), drop, path)
+                return _without(_read_csv(path, blank_rows), drop, path)
             if suffix == ".parquet":
                 return _without(_read_parquet(path), drop, path)
             if _IDX_NAME.search(path.name):
@@ -132,7 +135,7 @@ def _checked_sparse(matrix: Any) -> Any:
     return matrix
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, blank_rows: bool = False) -> pd.DataFrame:
     import pandas as pd
 
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -151,6 +154,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         encoding="utf-8-sig",
         low_memory=False,
         skipinitialspace=True,
+        skip_blank_lines=not blank_rows,
     )
     if frame.empty:
         raise FileFormatError(f"'{path}' holds the names of columns, but no rows.")

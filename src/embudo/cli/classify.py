@@ -1,0 +1,266 @@
+"""``embudo classify``: a classifier from an autoencoder and labels, of which few will do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from embudo.cli.loading import load_autoencoder, load_classifier
+from embudo.cli.options import ClassWeight, DataSource, data_options
+from embudo.cli.output import check_output, write_table
+from embudo.cli.recipe import PARAMETERS, Recipe, fit_and_save, recipe_options
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from embudo.apps.classification import AutoencoderClassifier
+
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def classify(ctx: click.Context) -> None:
+    """Learn to classify, from all samples and the labels of some; predict classes."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@classify.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--labels",
+    metavar="NAME|FILE",
+    help="The labels: a column of a table or an array of an .npz file by its name, or a file. Not needed for images in "
+    "a folder for each class.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The classifier: .safetensors.")
+@click.option(
+    "--validation", type=click.Path(path_type=Path), help="Data to measure after each epoch, not learnt from."
+)
+@click.option("--validation-labels", metavar="FILE", help="Their labels, where --labels names a file.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="A trained autoencoder to start from, instead of training one."
+)
+@click.option("--pretrain/--no-pretrain", default=True, help="Train the autoencoder first.", show_default=True)
+@click.option(
+    "--fine-tune/--no-fine-tune",
+    default=True,
+    help="Let the encoder learn from the labels too, not the softmax layer alone.",
+    show_default=True,
+)
+@click.option("--class-weight", type=ClassWeight(), help='"balanced", or weights by class such as spam=5,ham=1.')
+@recipe_options(n_components=256, code_activation="relu", corruption="MaskingNoise(0.25)")
+@data_options
+def train(
+    data: Path,
+    labels: str | None,
+    output: Path,
+    validation: Path | None,
+    validation_labels: str | None,
+    model: Path | None,
+    source: DataSource,
+    recipe: Recipe,
+    **params: Any,
+) -> None:
+    """Train a classifier on DATA: an autoencoder on all samples, then all of it on those that have labels.
+
+    Empty cells, -1, and images in no folder or one named "unlabelled" are samples without a label. The options of
+    training are for the autoencoder, --fine-tuning for what follows. A stack is pretrained level by level.
+    """
+    check_output(output, [".safetensors"])
+
+    from embudo.apps.classification import AutoencoderClassifier
+
+    first, shape = first_autoencoder(model, recipe)
+    X, y = read_labelled(source, data, labels, shape)
+    X_val = None
+    if validation is not None:
+        shape = X.shape[1:] if X.ndim == 4 else shape
+        X_val = only_labelled(*read_labelled(source, validation, validation_labels or labels, shape))
+    weight = params.pop("class_weight")
+    classifier = AutoencoderClassifier(
+        first,
+        **params,
+        class_weight=weights_of_classes(weight, y) if isinstance(weight, dict) else weight,
+        training=recipe.training_of_the_whole,
+        random_state=recipe.random_state,
+    )
+    classifier.set_params(**recipe.settings)
+    seconds = fit_and_save(classifier, output, X, y, X_val=X_val)
+    print_summary(classifier, X, y, seconds)
+    click.echo(f"Classifier written to {output}")
+
+
+def first_autoencoder(path: Path | None, recipe: Recipe) -> tuple[Any, tuple[int, ...] | None]:
+    """Return the autoencoder to start from, and the shape of the samples that it knows, where it has learnt.
+
+    Raises
+    ------
+    InvalidParameter
+        If a trained one is given, and what it shall be too.
+    """
+    if path is None:
+        return recipe.build(recipe.training_of_a_part, fine_tune=None), None
+    for name in sorted(recipe.given & {*PARAMETERS, "sizes", "pretrain"}):
+        raise InvalidParameter(f"--model gives a trained autoencoder, of which {name!r} is no option: omit it.")
+    from sklearn.frozen import FrozenEstimator
+
+    autoencoder = load_autoencoder(path)
+    return FrozenEstimator(autoencoder), autoencoder.sample_shape_
+
+
+@classify.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help=".csv or .parquet.")
+@click.option("--labels", metavar="NAME|FILE", help="Labels to measure the accuracy by, given as for training.")
+@data_options
+def predict(model: Path, data: Path, output: Path, labels: str | None, source: DataSource) -> None:
+    """Write the class of each sample in DATA, and the probability of every class.
+
+    With labels, the accuracy is printed.
+    """
+    check_output(output, [".csv", ".parquet"])
+
+    import pandas as pd
+
+    from embudo.data.images import list_images
+
+    classifier = load_classifier(model)
+    X, y = read_both(source, data, labels, classifier.sample_shape_)
+    probabilities = classifier.predict_proba(X)
+    predicted = classifier.classes_[probabilities.argmax(axis=1)]
+    columns: dict[str, Any] = {}
+    if data.is_dir():
+        columns["image"] = [str(path.relative_to(data)) for path in list_images(data)]
+    columns["predicted"] = predicted
+    columns |= {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classifier.classes_)}
+    accuracy = None if y is None else accuracy_text(classifier, predicted, y, required=labels is not None)
+    write_table(output, pd.DataFrame(columns))
+    click.echo(f"Classes of {len(predicted)} samples written to {output}")
+    if accuracy:
+        click.echo(accuracy)
+
+
+def accuracy_text(
+    classifier: AutoencoderClassifier, predicted: np.ndarray, labels: np.ndarray, *, required: bool
+) -> str | None:
+    """Return what share of the labels was predicted; None where no label is a class, and none need be."""
+    import numpy as np
+
+    from embudo.apps.classification import UNLABELLED
+
+    classes = classifier.classes_.astype(str)
+    known = np.array([label is not None and (label != UNLABELLED or str(label) in classes) for label in labels])
+    truth = labels[known].astype(str)  # classes learnt from a table may be numbers, those of folders are text
+    if not np.isin(truth, classes).any():
+        if required:
+            raise InvalidData(
+                f"None of the labels is a class of the model, which knows {', '.join(classes[:8])}"
+                f"{', ...' if len(classes) > 8 else ''}."
+            )
+        return None
+    right = predicted[known].astype(str) == truth
+    return f"Accuracy {right.mean():.2%} on {len(right)} labelled samples: {np.count_nonzero(~right)} wrong"
+
+
+def read_labelled(
+    source: DataSource, data: Path, labels: str | None, shape: tuple[int, ...] | None
+) -> tuple[Any, np.ndarray]:
+    """Return samples and their labels, by `read_both`.
+
+    Raises
+    ------
+    InvalidParameter
+        If it is not said where the labels are.
+    """
+    X, y = read_both(source, data, labels, shape)
+    if y is None:
+        raise InvalidParameter(f"Give the labels of '{data}' by --labels: the name of a column, or a file.")
+    return X, y
+
+
+def read_both(
+    source: DataSource, data: Path, labels: str | None, shape: tuple[int, ...] | None
+) -> tuple[Any, np.ndarray | None]:
+    """Return samples and their labels, None where there are none.
+
+    Parameters
+    ----------
+    source : DataSource
+    data : Path
+    labels : str or None
+        Name of a column or an array in `data`, or of a file. None takes the folders that images lie in.
+    shape : tuple of int or None
+        That images are brought to.
+    """
+    from embudo.data.labels import as_labels, folder_labels, read_labels
+    from embudo.data.readers import read
+
+    X = source.read(data, shape)
+    if labels is None:
+        return X, folder_labels(data) if data.is_dir() else None
+    kind, within = data.suffix.lower(), f"{labels!r} of '{data}'"
+    if kind in TABLES and labels in X.columns:
+        return X.drop(columns=labels), as_labels(X[labels], within)
+    if kind in TABLES and not Path(labels).exists():
+        guess = did_you_mean(labels, map(str, X.columns))
+        raise InvalidParameter(f"--labels: '{data}' has no column {labels!r}{guess}, and there is no such file.")
+    if kind == ".npz" and not Path(labels).exists():
+        y = as_labels(read(data, key=labels).reshape(-1), within)
+    else:
+        y = read_labels(Path(labels))
+    if len(y) != X.shape[0]:
+        raise FileFormatError(f"'{labels}' holds {len(y)} labels, but '{data}' {X.shape[0]} samples: expected as many.")
+    return X, y
+
+
+def only_labelled(X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
+    """Return the samples that have a label, and it."""
+    import numpy as np
+
+    known = np.array([label is not None for label in y])
+    return getattr(X, "iloc", X)[known], np.array(y[known].tolist())
+
+
+def weights_of_classes(weights: dict[str, float], labels: np.ndarray) -> dict[Any, float]:
+    """Return weights by class instead of by its name as text.
+
+    Raises
+    ------
+    InvalidParameter
+        If no label has such a name.
+    """
+    classes = {str(label): label for label in labels if label is not None}
+    for name in weights:
+        if name not in classes:
+            raise InvalidParameter(f"--class-weight: no label is {name!r}{did_you_mean(name, classes)}.")
+    return {classes[name]: weight for name, weight in weights.items()}
+
+
+def print_summary(classifier: AutoencoderClassifier, X: Any, y: np.ndarray, seconds: float) -> None:
+    """Print what was learnt from, and how well."""
+    import numpy as np
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    known = np.isin(y.astype(str), classifier.classes_.astype(str))
+    rows, labels = getattr(X, "iloc", X)[known], y[known].astype(classifier.classes_.dtype)
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("samples", f"{X.shape[0]:,}, {np.count_nonzero(known):,} of them labelled")
+    table.add_row("classes", f"{len(classifier.classes_)}")
+    table.add_row("epochs with labels", f"{len(classifier.history_['epoch'])}")
+    table.add_row("accuracy, labelled samples", f"{classifier.score(rows, labels):.2%}")
+    if "validation_accuracy" in classifier.history_:
+        accuracies = classifier.history_["validation_accuracy"]
+        kept = max(accuracies) if classifier.training_.patience else accuracies[-1]
+        table.add_row("accuracy, held-out samples", f"{kept:.2%}")
+    table.add_row("time", f"{seconds:.1f} s")
+    Console().print(table)
