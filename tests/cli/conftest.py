@@ -53,20 +53,27 @@ def files(tmp_path_factory, digits):
 
 
 @pytest.fixture(scope="session")
-def model(files):
+def run_quietly():
+    """For what several tests need: run a command that must succeed."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as exit:
+            main([*map(str, args), "--quiet"])
+        assert not exit.value.code
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def model(files, run_quietly):
     """A model of the digits in the table, trained by the command."""
     path = files / "digits.safetensors"
-    args = ["train", str(files / "digits.csv"), "-o", str(path), "--components", "4", "--epochs", "2", "--seed", "0"]
-    with pytest.raises(SystemExit) as exit:
-        main([*args, "--quiet"])
-    assert not exit.value.code
+    run_quietly("train", files / "digits.csv", "-o", path, "--components", 4, "--epochs", 2, "--seed", 0)
     return path
 
 
 @pytest.fixture(scope="session")
-def image_model(files):
+def image_model(files, run_quietly):
     path = files / "images.safetensors"
-    with pytest.raises(SystemExit) as exit:
-        main(["train", str(files / "images"), "-o", str(path), "--components", "4", "--epochs", "2", "-q"])
-    assert not exit.value.code
+    run_quietly("train", files / "images", "-o", path, "--components", 4, "--epochs", 2)
     return path

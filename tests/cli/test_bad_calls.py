@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from embudo import Autoencoder, AutoencoderClassifier, StackedAutoencoder, Training
+
 #: name: (arguments, exit status, part of the line); {f}: folder of good files, {b}: of bad ones, {o}: for output
 CASES = {
     "no such verb": ("trian", 2, "did you mean 'train'"),
@@ -41,6 +43,52 @@ CASES = {
     "codes of wrong width": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/x.npy", 1, "(n_samples, 4)"),
     "not images": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/folder", 2, "not fitted on images"),
     "over the originals": ("reconstruct {f}/images.safetensors {f}/images -o {f}/images", 2, "name another"),
+    "no sizes of a stack": ("train {f}/digits.csv -o {o}/m.safetensors --stack 10,x", 2, "sizes of codes such as"),
+    "two sizes of code": ("train {f}/digits.csv -o {o}/m.safetensors --stack 10,5 --components 3", 2, "omit it"),
+    "fine-tuning of no stack": ("train {f}/digits.csv -o {o}/m.safetensors --fine-tune none", 2, "is for a stack"),
+    "fine-tuning that is none": ("train {f}/digits.csv -o {o}/m.safetensors --stack 9 --fine-tuning L1(1)", 2, "Trai"),
+    "set what is not there": ("train {f}/digits.csv -o {o}/m.safetensors --stack 9 --set level2__tied=1", 2, "level1"),
+    "set without value": ("train {f}/digits.csv -o {o}/m.safetensors --set tied", 2, "NAME=VALUE"),
+    "set code": ("train {f}/digits.csv -o {o}/m.safetensors --set tied=print(1)", 2, "Unknown part 'print'"),
+    "patience of a stack": ("train {f}/digits.csv -o {o}/m.safetensors --stack 9 --patience 2", 2, "Level 'level1'"),
+    "level of no stack": ("encode {f}/digits.safetensors {f}/digits.csv -o {o}/h.npy --level a", 2, "for a stack"),
+    "no such level": ("encode {f}/stack.safetensors {f}/digits.csv -o {o}/h.npy --level edge", 2, "'edges'"),
+    "no such level's code": ("decode {f}/stack.safetensors {f}/digits.csv -o {o}/h.npy --level x", 2, "'edges'"),
+    "no such classify verb": ("classify trian", 2, "Did you mean 'train'"),
+    "no labels": ("classify train {f}/digits.csv -o {o}/m.safetensors", 2, "--labels"),
+    "no such labels": ("classify train {f}/text.csv -o {o}/m.safetensors --labels nam", 2, "did you mean 'name'"),
+    "no file of labels": ("classify train {f}/digits.npy -o {o}/m.safetensors --labels {f}/no.npy", 1, "no.npy"),
+    "several labels a sample": ("classify train {f}/digits.npy -o {o}/m.safetensors --labels {f}/digits.npy", 1, "64"),
+    "too few labels": (
+        "classify train {f}/digits.npy -o {o}/m.safetensors --labels {b}/some.csv",
+        1,
+        "expected as many",
+    ),
+    "labels that measure": (
+        "classify train {f}/digits.npy -o {o}/m.safetensors --labels {b}/real.csv",
+        1,
+        "continuous",
+    ),
+    "one loose image": ("classify train {f}/images -o {o}/m.safetensors", 1, "no label"),
+    "weight of no class": (
+        "classify train {f}/text.csv -o {o}/m.safetensors --labels name --class-weight sven=2",
+        2,
+        "did you mean 'seven'",
+    ),
+    "bad weight": ("classify train {f}/text.csv -o {o}/m.safetensors --labels name --class-weight x", 2, "spam=5"),
+    "model and its options": (
+        "classify train {f}/text.csv -o {o}/m.safetensors --labels name --model {f}/digits.safetensors --tied",
+        2,
+        "omit it",
+    ),
+    "predict by no classifier": ("classify predict {f}/digits.safetensors {f}/digits.csv -o {o}/c.csv", 1, "Autoenc"),
+    "encode by a classifier": ("encode {f}/clf.safetensors {f}/digits.npy -o {o}/h.npy", 1, "embudo classify predict"),
+    "classes as an array": ("classify predict {f}/clf.safetensors {f}/digits.npy -o {o}/c.npy", 2, ".parquet"),
+    "labels of other classes": (
+        "classify predict {f}/clf.safetensors {f}/digits.npy -o {o}/c.csv --labels {b}/other.csv",
+        1,
+        "None of the labels is a class",
+    ),
     "demo in a file": ("demo -o {f}/digits.csv", 2, "digits.csv"),
 }
 
@@ -54,13 +102,28 @@ def bad(tmp_path_factory):
     (folder / "truncated.npy").write_bytes((folder / "narrow.npy").read_bytes()[:-10])
     (folder / "empty.csv").write_text("")
     (folder / "header.csv").write_text("a,b\n")
+    (folder / "some.csv").write_text("label\na\nb\n")
+    (folder / "real.csv").write_text("".join(f"{i / 7}\n" for i in range(200)))
+    (folder / "other.csv").write_text("label\n" + "a\n" * 200)
     (folder / "key.toml").write_text("epoch = 3\n")
     (folder / "bad.toml").write_text("epochs = \n")
     (folder / "value.toml").write_text("epochs = 2.5\n")
     return folder
 
 
-@pytest.mark.usefixtures("model", "image_model")
+@pytest.fixture(scope="session")
+def other_models(files):
+    """A stack with names of its own, and a classifier."""
+    X = np.load(files / "digits.npy")
+    quick = Training(1)
+    levels = [("edges", Autoencoder(9, training=quick)), ("parts", Autoencoder(3, training=quick))]
+    StackedAutoencoder(levels, training=quick).fit(X).save(files / "stack.safetensors")
+    first = Autoencoder(9, training=quick)
+    classifier = AutoencoderClassifier(first, training=quick).fit(X, np.arange(200) % 2)
+    classifier.save(files / "clf.safetensors")
+
+
+@pytest.mark.usefixtures("model", "image_model", "other_models")
 @pytest.mark.parametrize("case", CASES)
 # a narrow array has no feature names, where the model of a table has
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")

@@ -105,7 +105,14 @@ def test_the_command_line_wins_over_the_configuration_file(embudo, files, tmp_pa
     assert load(tmp_path / "m.safetensors").n_components_ == 2
 
 
-@pytest.mark.parametrize("args", [["--help"], *([verb, "--help"] for verb in VERBS)])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        *([verb, "--help"] for verb in VERBS),
+        *(["classify", verb, "--help"] for verb in ("train", "predict")),
+    ],
+)
 def test_help_loads_nothing_heavy(args):
     code = (
         "import sys\nfrom embudo.cli.main import main\ntry:\n    main(sys.argv[1:])\n"

@@ -93,7 +93,8 @@ class Composed(BaseEstimator):
         return self
 
     def _replace(self, params: dict[str, Any]) -> None:
-        changed = replaced(type(self).__name__, self.get_params(deep=False), params, dict(self._default_parts))
+        current = self.get_params(deep=False) | self._estimators()
+        changed = replaced(type(self).__name__, current, params, dict(self._default_parts))
         for name, value in changed.items():
             setattr(self, name, value)
 
