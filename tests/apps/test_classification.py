@@ -69,6 +69,14 @@ def test_unlabelled_samples_help():
     assert errors["pretrained"] < errors["random"]
 
 
+def test_the_default_keeps_its_units_alive_on_images():
+    images = np.kron((X[:300].reshape(-1, 8, 8) * 255).astype(np.uint8), np.ones((1, 4, 4), np.uint8))
+    model = AutoencoderClassifier(random_state=0).set_params(autoencoder__training=Training(20), training=Training(20))
+    codes = model.fit(images, Y[:300]).autoencoder_.transform(images)
+    assert (np.ptp(codes, axis=0) > 0).all()
+    assert model.score(images, Y[:300]) > 0.95
+
+
 def test_all_samples_are_pretrained_on_and_only_the_labelled_fine_tuned_on(monkeypatch):
     seen = []
     fit = Autoencoder.fit

@@ -79,7 +79,7 @@ CASES = {
     "model and its options": (
         "classify train {f}/text.csv -o {o}/m.safetensors --labels name --model {f}/digits.safetensors --tied",
         2,
-        "omit it",
+        "omit --tied",
     ),
     "predict by no classifier": ("classify predict {f}/digits.safetensors {f}/digits.csv -o {o}/c.csv", 1, "Autoenc"),
     "encode by a classifier": ("encode {f}/clf.safetensors {f}/digits.npy -o {o}/h.npy", 1, "embudo classify predict"),

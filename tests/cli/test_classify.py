@@ -72,7 +72,7 @@ def test_labels_are_read_from(embudo, labelled, tmp_path, form):
     assert "600, 200 of them labelled" in done.out
     found = load(path)
     assert list(found.classes_) == sorted(classes)
-    ae = Autoencoder(60, code_activation="relu", corruption=MaskingNoise(0.25))
+    ae = Autoencoder(60, code_activation="leaky_relu", corruption=MaskingNoise(0.25))
     ae.set_params(training=Training(10, batch_size=32, verbose=False))
     training = Training(10, batch_size=32, optimizer=Adam(1e-3), verbose=False)
     y = np.where(np.arange(600) < 200, np.asarray(classes)[Y[LEARNT]].astype(object), None)

@@ -52,8 +52,8 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
     Parameters
     ----------
     autoencoder : Autoencoder, StackedAutoencoder, FrozenEstimator or None, default=None
-        What is pretrained. None is ``Autoencoder(256, code_activation="relu", corruption=MaskingNoise(0.25))``. A
-        fitted one in ``sklearn.frozen.FrozenEstimator`` is taken as it is, and copied.
+        What is pretrained. None is ``Autoencoder(256, code_activation="leaky_relu", corruption=MaskingNoise(0.25))``.
+        A fitted one in ``sklearn.frozen.FrozenEstimator`` is taken as it is, and copied.
     fine_tune : bool, default=True
         Whether the encoder learns from the labels too. If not, only the softmax layer does, on codes computed once.
     pretrain : bool, default=True
@@ -119,7 +119,7 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
 
     _default_parts = MappingProxyType(
         {
-            "autoencoder": Autoencoder(256, code_activation="relu", corruption=MaskingNoise(0.25)),
+            "autoencoder": Autoencoder(256, code_activation="leaky_relu", corruption=MaskingNoise(0.25)),
             "training": Training(optimizer=Adam(1e-3)),
         }
     )

@@ -53,7 +53,7 @@ def classify(ctx: click.Context) -> None:
     show_default=True,
 )
 @click.option("--class-weight", type=ClassWeight(), help='"balanced", or weights by class such as spam=5,ham=1.')
-@recipe_options(n_components=256, code_activation="relu", corruption="MaskingNoise(0.25)")
+@recipe_options(n_components=256, code_activation="leaky_relu", corruption="MaskingNoise(0.25)")
 @data_options
 def train(
     data: Path,
@@ -105,8 +105,9 @@ def first_autoencoder(path: Path | None, recipe: Recipe) -> tuple[Any, tuple[int
     """
     if path is None:
         return recipe.build(recipe.training_of_a_part, fine_tune=None), None
-    for name in sorted(recipe.given & {*PARAMETERS, "sizes", "pretrain"}):
-        raise InvalidParameter(f"--model gives a trained autoencoder, of which {name!r} is no option: omit it.")
+    for option in click.get_current_context().command.params:
+        if option.name in recipe.given & {*PARAMETERS, "sizes", "pretrain"}:
+            raise InvalidParameter(f"--model gives an autoencoder that is trained: omit {option.opts[0]}.")
     from sklearn.frozen import FrozenEstimator
 
     autoencoder = load_autoencoder(path)
