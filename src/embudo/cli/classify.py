@@ -69,7 +69,7 @@ def train(
     """Train a classifier on DATA: an autoencoder on all samples, then all of it on those that have labels.
 
     Empty cells, -1, and images in no folder or one named "unlabelled" are samples without a label. The options of
-    training are for the autoencoder, --fine-tuning for what follows. A stack is pretrained level by level.
+    training hold for both, unless --fine-tuning says how the second is trained. A stack is pretrained level by level.
     """
     check_output(output, [".safetensors"])
 
