@@ -27,6 +27,7 @@ from embudo import (
     denoising_autoencoder,
     load,
 )
+from embudo.apps import classification
 from embudo.data.batches import Batches
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, TrainingInterrupted
 
@@ -97,6 +98,19 @@ def test_the_softmax_alone_is_logistic_regression_on_codes():
     assert head.score(X[FRESH], Y[FRESH]) == pytest.approx(peer.score(ae.transform(X[FRESH]), Y[FRESH]), abs=0.03)
 
 
+def test_the_softmax_learns_before_the_encoder_does():
+    """Where the encoder hardly moves, the classifier is the one on fixed codes; from random weights it is not."""
+    ae = clone(SMALL).set_params(random_state=0).fit(X)
+    still = Training(1, batch_size=500, optimizer=Adam(1e-9))
+    peer = LogisticRegression(C=np.inf, max_iter=5000).fit(ae.transform(X[LEARNT]), Y[LEARNT])
+    score = peer.score(ae.transform(X[FRESH]), Y[FRESH])
+    given = classifier(autoencoder=FrozenEstimator(ae), training=still).fit(X[LEARNT], Y[LEARNT])
+    random = classifier(autoencoder=SMALL, pretrain=False, training=still).fit(X[LEARNT], Y[LEARNT])
+    assert given.score(X[FRESH], Y[FRESH]) == pytest.approx(score, abs=0.05)
+    assert random.score(X[FRESH], Y[FRESH]) < score - 0.3
+    assert len(given.history_["loss"]) == 1
+
+
 def test_the_gradient_reaches_the_encoder_and_leaves_a_frozen_one_as_it_was():
     ae = clone(SMALL).set_params(random_state=0).fit(X)
     before = ae.transform(X)
@@ -155,9 +169,10 @@ def test_class_weights_favour_the_rare():
     assert found[1] > found[0]
 
 
-@pytest.mark.parametrize(("autoencoder", "n_stages"), [(SMALL, 2), (STACKS["stack"], 4)])
+@pytest.mark.parametrize(("autoencoder", "n_stages"), [(SMALL, 3), (STACKS["stack"], 5)])
 def test_a_classifier_that_was_stopped_goes_on_at_its_stage(autoencoder, n_stages, tmp_path, monkeypatch):
     training, y = QUICKLY.with_params(epochs=3, run_dir=tmp_path), few_labels(100)
+    monkeypatch.setattr(classification, "HEAD_TRAINING", QUICKLY.with_params(epochs=3))
     whole = classifier(autoencoder=autoencoder, training=training.with_params(run_dir=None)).fit(X[LEARNT], y)
     epoch, begun = Batches.epoch, []
     for stage in range(n_stages):
@@ -180,7 +195,7 @@ def test_a_classifier_that_was_stopped_goes_on_at_its_stage(autoencoder, n_stage
     assert [number for number in begun if number > 0] == [2, 3]
     np.testing.assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
     assert again.autoencoder_.training == autoencoder.training
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["autoencoder", "classifier"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["autoencoder", "classifier", "softmax"]
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -37,6 +38,8 @@ from embudo.parts.optimizers import Adam
 from embudo.parts.training import Training
 
 UNLABELLED = -1
+HEAD_TRAINING = Training()  #: of the softmax layer before it is fine-tuned with the encoder
+SURROUNDINGS = ("device", "precision", "verbose")  #: what it takes over from the classifier's training
 WRITABLE = "iubfU"  #: kinds of labels that a file can hold: numbers, truth values and strings
 #: samples, and the number of each one's class
 Labelled = tuple[Matrix, np.ndarray]
@@ -45,8 +48,9 @@ Labelled = tuple[Matrix, np.ndarray]
 class AutoencoderClassifier(ClassifierMixin, Composed):
     """Classifies by the code of an autoencoder that has learnt from all samples, with labels or without.
 
-    An autoencoder or a stack is trained on all samples. A softmax layer is put on its code, and backpropagation
-    fine-tunes encoder and softmax together on the samples that have labels [1]_ [2]_. Where few have, what the
+    An autoencoder or a stack is trained on all samples. A softmax layer is put on its code and learns from the samples
+    that have labels; then backpropagation fine-tunes encoder and softmax together on them [1]_ [2]_. That the softmax
+    comes first keeps its random weights from spoiling the code [3]_. Where few samples have labels, what the
     autoencoder found in the others guides the rest.
 
     Parameters
@@ -101,6 +105,8 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
     ----------
     .. [1] Hinton and Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
     .. [2] Vincent, Larochelle, Lajoie, Bengio and Manzagol (2010). Stacked denoising autoencoders. JMLR 11.
+    .. [3] Kumar, Raghunathan, Jones, Ma and Liang (2022). Fine-tuning can distort pretrained features and underperform
+       out-of-distribution. ICLR.
 
     Examples
     --------
@@ -180,8 +186,7 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         initialise(self.module_.head, torch.Generator(self._runtime().device).manual_seed(self.seed_))
         self.history_ = {}
         if self.autoencoder_._completed:
-            with titled("classifier"):
-                self._fit_classifier((rows[learnt], classes[learnt]), validation, weights)
+            self._fit_classifier((rows[learnt], classes[learnt]), validation, weights)
         self.module_.eval()
         return self
 
@@ -276,27 +281,52 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         self.scaler_ = self.autoencoder_.scaler_
 
     def _fit_classifier(self, learnt: Labelled, validation: Labelled | None, weights: np.ndarray) -> None:
-        network = self.module_ if self.fine_tune else Classifier(nn.Sequential(), None, self.module_.head)
+        """Train the softmax layer on the codes, and then, where wanted, the encoder with it."""
+        head = Classifier(nn.Sequential(), None, self.module_.head)
+        if not self.fine_tune:
+            self._learn("classifier", head, self.training_, self._codes, learnt, validation, weights)
+            return
+        if self.pretrain or isinstance(self.autoencoder, FrozenEstimator):
+            training = HEAD_TRAINING.with_params(**{name: getattr(self.training_, name) for name in SURROUNDINGS})
+            self._learn("softmax", head, training, self._codes, learnt, None, weights)
+            self.history_ = {}
+            if not self._completed:
+                return
+        self._learn("classifier", self.module_, self.training_, self._rows, learnt, validation, weights)
+
+    def _learn(
+        self,
+        stage: str,
+        network: Classifier,
+        training: Training,
+        rows_of: Callable[[Matrix], Rows],
+        learnt: Labelled,
+        validation: Labelled | None,
+        weights: np.ndarray,
+    ) -> None:
+        """Train a network on what `rows_of` makes of the samples, and their classes."""
         runtime = self._runtime()
+
+        def with_targets(pair: Labelled) -> tuple[Rows, Rows]:
+            X, classes = pair
+            return rows_of(X), TensorRows(torch.from_numpy(classes).to(runtime.device))
+
         objective = Classification(
             network,
             torch.as_tensor(weights, dtype=runtime.dtype, device=runtime.device),
-            corruption=self.corruption,
+            corruption=self.corruption if network is self.module_ else None,
             seed=self.seed_,
         )
-        step = AutogradStep(objective, self.training_, runtime)
-        training = self._kept_under("classifier", self.training_)
-        self._train(step, self._with_targets(learnt), training, validation and self._with_targets(validation))
+        step = AutogradStep(objective, training, runtime)
+        with titled(stage):
+            self._train(
+                step, with_targets(learnt), self._kept_under(stage, training), validation and with_targets(validation)
+            )
 
-    def _with_targets(self, pair: Labelled) -> tuple[Rows, Rows]:
-        """Return what is trained on, samples or their codes, and the classes."""
-        X, classes = pair
+    def _codes(self, X: Matrix) -> Rows:
+        """Return the codes of samples, as rows to learn from."""
         runtime = self._runtime()
-        if self.fine_tune:
-            rows = self._rows(X)
-        else:
-            rows = make_rows(self.autoencoder_.transform(X), Scaler(None), runtime.dtype, runtime.device)
-        return rows, TensorRows(torch.from_numpy(classes).to(runtime.device))
+        return make_rows(self.autoencoder_.transform(X), Scaler(None), runtime.dtype, runtime.device)
 
     # ------------------------------------------------------------------ using what was learnt
 
