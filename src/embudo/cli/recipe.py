@@ -249,8 +249,8 @@ def fit_and_save(
 ) -> float:
     """Fit `model`, write it, and return the seconds that the fit took.
 
-    Where Ctrl-C stopped the fit, what was learnt is written, and the command ends. A classifier is not, where it has
-    learnt no label yet.
+    Where Ctrl-C stopped the fit, what was learnt is written, and the command ends; a classifier only once its last
+    stage has begun.
     """
     started = time.perf_counter()
     interruption = _fit(model, *data, X_val=X_val)
@@ -259,7 +259,7 @@ def fit_and_save(
     if not useless:
         model.save(output)
     if interruption:
-        where = "No label is learnt yet, and nothing written." if useless else f"It is in '{output}'."
+        where = "The labels are not learnt yet, and nothing is written." if useless else f"It is in '{output}'."
         goes_on = "" if model.training_.run_dir is None else " The same command goes on where it was."
         click.echo(f"{interruption} {where}{goes_on}", err=True)
         click.get_current_context().exit(130)
