@@ -31,7 +31,7 @@ from embudo.parts.training import Training
 
 FINE_TUNE = ("reconstruction", None)
 FINE_TUNING = "fine-tuning"  #: name of the last stage
-MEASURED = 10_000  #: samples at most whose error is measured after a stage, where none are held out
+MEASURED = 1000  #: samples at most whose error is measured after a stage, where none are held out
 
 
 class StackedAutoencoder(BaseAutoencoder):
