@@ -11,6 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/, for tables.py
 
+import deep_tables
 from tables import Content, facts, groups, span, table
 
 HERE = Path(__file__).parent
@@ -179,6 +180,7 @@ TABLES: dict[str, tuple[str, Any]] = {
     "mean_activation": ("papers_sparsity_at_its_word", mean_activation),
     "speaking_units": ("papers_sparsity_at_its_word", speaking_units),
     "cost": ("papers_cost", cost),
+    **deep_tables.TABLES,
 }
 
 
