@@ -236,7 +236,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             ``saturation``: share of activations under 0.05 or over 0.95, None for codes that can leave (0, 1).
             ``jacobian_norm``: mean Frobenius norm of the encoder's Jacobian; of deep encoders on up to 256 samples.
             ``noise``: for each of several corruptions of X, the ``fvu`` that is left of the clean X, PCA's
-            ``pca_fvu``, and by how much reconstruction and code change, as a share of how far they lie from their means.
+            ``pca_fvu``, and by how much reconstruction and code change, as a share of how far they lie from their
+            means.
         """
         from embudo.models.diagnosis import diagnose
 
