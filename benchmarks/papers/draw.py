@@ -18,37 +18,33 @@ HERE = Path(__file__).parent
 
 
 def k_sparse(content: Content) -> str:
-    tests = [row for row in content["results"] if row["stage"] == "test"]
-    tests.sort(key=lambda row: -row["test_error"])
-    head = ("features", "paper (%)", "test error (%)", "units that speak", "epochs", "minutes", "parts")
+    head = (
+        "features",
+        "paper (%)",
+        "test error (%)",
+        "validation error (%)",
+        "units that speak",
+        "dead units (%)",
+        "epochs",
+        "CPU minutes",
+        "parts",
+    )
     rows = []
-    for row in tests:
-        printed = content["printed"].get(row["variant"])
-        k = row["k_encode"][0]
+    for row in sorted(content["results"], key=lambda row: -row["test_error"]):
+        printed, chosen = content["printed"].get(row["variant"]), row["chosen"]
         rows.append(
             (
                 row["variant"],
                 f"{printed:.2f}" if printed else "",
                 f"{row['test_error']:.2f}",
-                str(k) if k else "",
-                str(row["epochs"]) if row["parts"] else "",
-                f"{row['minutes']:.1f}",
+                f"{chosen['validation_error']:.2f}",
+                str(chosen["k_encode"] or ""),
+                f"{row['dead_percent']:.1f}" if "dead_percent" in row else "",
+                str(row["epochs"] or ""),
+                f"{row['cpu_minutes']:.1f}",
                 f"`{row['parts']}`" if row["parts"] else "",
             )
         )
-    return table(head, rows)
-
-
-def k_sparse_selection(content: Content) -> str:
-    head = ("features", "parts", "epochs", "units that speak: best validation error (%)")
-    rows = []
-    for row in content["results"]:
-        if row["stage"] == "selection":
-            errors = (
-                f"{k}: {min(errors):.2f}" if k else f"{min(errors):.2f}"
-                for k, errors in zip(row["k_encode"], row["errors"], strict=True)
-            )
-            rows.append((row["variant"], f"`{row['parts']}`", str(row["epochs"]), ", ".join(errors)))
     return table(head, rows)
 
 
@@ -153,6 +149,33 @@ def speaking_units(content: Content) -> str:
     )
 
 
+def sparse_memory(content: Content) -> str:
+    head = (
+        "rows",
+        "units",
+        "units a row",
+        "dense (GB)",
+        "CSR (GB)",
+        "grown by (GB)",
+        "peak on the way (GB)",
+        "minutes",
+    )
+    rows = [
+        (
+            f"{row['rows']:,}",
+            str(row["units"]),
+            span([row["least"], row["most"]], "d"),
+            f"{row['dense_gb']:.1f}",
+            f"{row['held_gb']:.2f}",
+            f"{row['grown_gb']:.2f}",
+            f"{row['peak_gb']:.2f}",
+            f"{row['seconds'] / 60:.1f}",
+        )
+        for row in content["results"]
+    ]
+    return table(head, rows)
+
+
 def cost(content: Content) -> str:
     head = ("composition", "ms a step", "ratio to the plain step", "quartiles", "ratio of elapsed time", "limit")
     return table(
@@ -174,11 +197,11 @@ def cost(content: Content) -> str:
 #: name of a table -> (name of its results, what draws it)
 TABLES: dict[str, tuple[str, Any]] = {
     "k_sparse": ("papers_k_sparse", k_sparse),
-    "k_sparse_selection": ("papers_k_sparse", k_sparse_selection),
     "contraction": ("papers_contraction", contraction),
     "robustness": ("papers_robustness", robustness),
     "mean_activation": ("papers_sparsity_at_its_word", mean_activation),
     "speaking_units": ("papers_sparsity_at_its_word", speaking_units),
+    "sparse_memory": ("papers_sparse_memory", sparse_memory),
     "cost": ("papers_cost", cost),
     **deep_tables.TABLES,
 }

@@ -2,7 +2,7 @@
 
 - `KLSparsity`: the mean activation comes within 10 % of rho, for each unit and overall, on unseen images too.
 - `TopK`: exactly k units of each row are not 0; `BatchTopK`: k on average.
-- ``revive``: fewer than 1 % of the units never speak on the training images.
+- ``revive``, heavy enough: fewer than 1 % of the units never speak on the training images.
 """
 
 from __future__ import annotations
@@ -19,9 +19,14 @@ from embudo import Adam, Autoencoder, BatchTopK, KLSparsity, TopK, Training
 from embudo.parts.sparsities import Sparsity
 
 N_HIDDEN = 1000
-REVIVE = 1 / 32
 KL = ((0.05, 1.0), (0.05, 10.0))
-RULES = (TopK(25), TopK(25, by="value"), TopK(10, by="value"), BatchTopK(25, by="value"))
+#: rules, and the weights of revival that each is given
+RULES: tuple[tuple[TopK | BatchTopK, tuple[float, ...]], ...] = (
+    (TopK(25), (0, 1 / 32)),
+    (TopK(25, by="value"), (0, 1 / 32)),
+    (TopK(10, by="value"), (0, 1 / 32, 1)),
+    (BatchTopK(25, by="value"), (0, 1 / 32)),
+)
 
 
 def mean_activation(X: np.ndarray, X_test: np.ndarray, rho: float, weight: float, epochs: int) -> dict[str, Any]:
@@ -77,7 +82,9 @@ def main() -> None:
         limits={"off_by_percent": 10, "dead_percent": 1},
     )
     plans: list[tuple[Any, tuple[Any, ...]]] = [(mean_activation, (rho, weight)) for rho, weight in KL]
-    plans += [(speaking_units, (dataclasses.replace(rule, revive=revive),)) for rule in RULES for revive in (0, REVIVE)]
+    plans += [
+        (speaking_units, (dataclasses.replace(rule, revive=weight),)) for rule, weights in RULES for weight in weights
+    ]
     for measure, about in plans:
         started = time.perf_counter()
         row = measure(X, X_test, *about, epochs)

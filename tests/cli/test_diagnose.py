@@ -20,14 +20,15 @@ def test_the_json_is_what_the_model_says_of_the_data(embudo, files, model):
 def test_the_tables_name_every_measure_and_pca_beside(embudo, files, model):
     out = embudo("diagnose", model, files / "digits.csv").out
     facts = load(model).diagnose(pd.read_csv(files / "digits.csv"))
-    for name in facts.keys() - {"pca_fvu", "pca_reconstruction_error"}:
+    for name in facts.keys() - {"pca_fvu", "pca_reconstruction_error", "pca_explained_variance"}:
         assert name.replace("_", " ") in out
-    for name in ("fvu", "reconstruction_error"):
+    for name in ("fvu", "explained_variance", "reconstruction_error"):
         (line,) = (line for line in out.splitlines() if line.startswith(f"{name.replace('_', ' ')} "))
         assert f"{facts[name]:.4g}" in line
         assert f"PCA {facts['pca_' + name]:.4g}" in line
-    for noise in facts["noise"]:
-        assert noise in out
+    for noise, measures in facts["noise"].items():
+        (line,) = (line for line in out.splitlines() if line.startswith(noise))
+        assert [f"{value:.4g}" for value in measures.values()] == line[len(noise) :].split()
 
 
 def test_images_are_brought_to_the_models_size(embudo, files, image_model):

@@ -41,10 +41,11 @@ def test_samples_without_variance_have_no_fraction_of_it():
 
 
 @pytest.mark.parametrize("n_components", [1, 3, 5])
-def test_what_pca_leaves_is_what_scikit_learns_pca_leaves(n_components):
+def test_pca_is_that_of_scikit_learn(n_components):
     covariance = Covariance()
     for block in np.split(X, [1, 50, 150]):
         covariance.update(block)
-    pca = PCA(n_components).fit(X)
+    ours, pca = covariance.pca(n_components), PCA(n_components).fit(X)
     left = np.square(pca.inverse_transform(pca.transform(X)) - X).mean(axis=0)
-    np.testing.assert_allclose(covariance.pca_residuals(n_components), left, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(ours.residuals, left, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(ours.reconstruct(Y), pca.inverse_transform(pca.transform(Y)), rtol=1e-6)

@@ -34,6 +34,7 @@ def test_errors_and_variances_stand_beside_those_of_pca(scale):
     pca = PCA(10).fit(z)
     of_pca = pca.inverse_transform(pca.transform(z))
     assert facts["pca_fvu"] == pytest.approx(np.square(z - of_pca).sum(axis=1).mean() / variance, rel=1e-4)
+    assert facts["pca_explained_variance"] == pytest.approx(1 - facts["pca_fvu"])
     back = ae.scaler_.invert(of_pca)
     assert facts["pca_reconstruction_error"] == pytest.approx(np.square(data - back).sum(axis=1).mean(), rel=1e-4)
 
@@ -47,7 +48,8 @@ def test_a_linear_autoencoder_started_from_pca_leaves_what_pca_leaves():
 
 def test_there_is_no_pca_for_more_components_than_features():
     facts = fitted(65).diagnose(X)
-    assert facts["pca_fvu"] is facts["pca_reconstruction_error"] is None
+    assert facts["pca_fvu"] is facts["pca_reconstruction_error"] is facts["pca_explained_variance"] is None
+    assert all(measures["pca_fvu"] is None for measures in facts["noise"].values())
 
 
 def test_units_that_speak_are_counted():
@@ -94,6 +96,11 @@ def test_noise_is_measured_as_a_change_of_reconstruction_and_code(monkeypatch):
     none, all_masked = facts[repr(nothing)], facts[repr(most)]
     assert (none["code_change"], none["reconstruction_change"]) == (0, 0)
     assert none["fvu"] == pytest.approx(ae.diagnose(X)["fvu"])
+    assert none["pca_fvu"] == pytest.approx(ae.diagnose(X)["pca_fvu"])
+    pca = PCA(10).fit(X)
+    of_zero = pca.inverse_transform(pca.transform(np.zeros((1, 64))))
+    expected = np.square(X - of_zero).sum(axis=1).mean() / X.var(axis=0).sum()
+    assert all_masked["pca_fvu"] == pytest.approx(expected, rel=1e-3)
     codes, of_nothing = ae.transform(X), ae.transform(np.zeros((1, 64)))
     spread = np.square(codes - codes.mean(axis=0)).sum(axis=1).mean()
     expected = (np.square(codes - of_nothing).sum(axis=1).mean() / spread) ** 0.5

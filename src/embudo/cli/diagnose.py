@@ -35,8 +35,8 @@ def diagnose(model: Path, data: Path, as_json: bool, source: DataSource) -> None
     console = Console(soft_wrap=False, markup=False)
     noise = facts.pop("noise")
     console.print(_table(("", "", ""), [_row(name, facts) for name in facts if not name.startswith("pca_")]))
-    rows = [[name, *(f"{value:.4g}" for value in measures.values())] for name, measures in noise.items()]
-    console.print(_table(("noise", "fvu", "reconstruction change", "code change"), rows))
+    rows = [[name, *(_text(value) for value in measures.values())] for name, measures in noise.items()]
+    console.print(_table(("noise", "fvu", "PCA's fvu", "reconstruction change", "code change"), rows))
 
 
 def _row(name: str, facts: dict[str, Any]) -> list[str]:

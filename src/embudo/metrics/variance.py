@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -70,15 +71,39 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole > 0 else float("nan")
 
 
+@dataclasses.dataclass(frozen=True)
+class PCA:
+    """PCA's reconstruction of samples: ``mean + (x - mean) V V^T``, V the axes of greatest variance.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_features,)
+    axes : ndarray of shape (n_features, n_components)
+        V.
+    residuals : ndarray of shape (n_features,)
+        Mean squared error of each feature, on the samples that it is fitted on.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    residuals: np.ndarray
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        """Return the reconstructions of samples, each of shape (n, n_features)."""
+        y: np.ndarray = (x - self.mean) @ self.axes @ self.axes.T + self.mean
+        return y
+
+
 class Covariance:
-    """The covariance of samples, given a block at a time, and what PCA leaves unexplained of it.
+    """The covariance of samples, given a block at a time, and PCA of it.
 
     Examples
     --------
     >>> covariance = Covariance()
     >>> covariance.update(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]]))
-    >>> covariance.pca_residuals(1).round(6).tolist()
-    [0.5, 0.0]
+    >>> pca = covariance.pca(1)
+    >>> pca.residuals.round(6).tolist(), pca.reconstruct(np.array([[3.0, 4.0]])).round(6).tolist()
+    ([0.5, 0.0], [[0.0, 4.0]])
     """
 
     def __init__(self) -> None:
@@ -96,13 +121,14 @@ class Covariance:
         self._total = self._total + centred.sum(axis=0)
         self._products = self._products + centred.T @ centred
 
-    def pca_residuals(self, n_components: int) -> np.ndarray:
-        """Return the mean squared error of each feature in PCA's reconstruction, shape (n_features,).
+    def pca(self, n_components: int) -> PCA:
+        """Return PCA fitted on the samples.
 
-        ``C_ii - sum_k lambda_k V_ki^2``, over the `n_components` greatest eigenvalues of the covariance C.
+        Its residuals are ``C_ii - sum_k lambda_k V_ki^2``, over the `n_components` greatest eigenvalues of the
+        covariance C.
         """
         mean = self._total / self.n_samples
         values, vectors = np.linalg.eigh(self._products / self.n_samples - np.outer(mean, mean))
-        left = slice(0, len(values) - n_components)
-        residuals: np.ndarray = np.square(vectors[:, left]) @ np.maximum(values[left], 0)
-        return residuals
+        left, kept = np.split(np.arange(len(values)), [len(values) - n_components])
+        residuals = np.square(vectors[:, left]) @ np.maximum(values[left], 0)
+        return PCA(self._centre + mean, vectors[:, kept], residuals)

@@ -12,7 +12,7 @@ from torch import Tensor
 from embudo.data.arrays import Matrix
 from embudo.data.batches import block_rows, dense_block
 from embudo.metrics.activity import Activity
-from embudo.metrics.variance import Covariance, Residuals, ratio
+from embudo.metrics.variance import PCA, Covariance, Residuals, ratio
 from embudo.nn.jacobian import dense_norm, exact_norm, is_dense
 from embudo.nn.network import Network
 from embudo.parts.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
@@ -31,45 +31,59 @@ def diagnose(ae: Autoencoder, X: Matrix, noises: Sequence[Corruption] = NOISES) 
     """Return the measures that `Autoencoder.diagnose` describes."""
     network, n_features, n_components = ae.module_, ae.n_features_in_, ae.n_components_
     activity, residuals, covariance = Activity(), Residuals(), Covariance()
-    pca = n_components <= min(X.shape) and n_features <= MOST_FEATURES
-    changes = {repr(noise): (Residuals(), Residuals(), Residuals()) for noise in noises}
-    generator = torch.Generator(_weight(network).device).manual_seed(ae.seed_)
+    comparable = n_components <= min(X.shape) and n_features <= MOST_FEATURES
     error = 0.0
     for x in _blocks(ae, X):
         code, y = _passed(network, x)
         activity.update(_array(code))
         residuals.update(_array(x), _array(y))
         error += float(_units(ae, np.square(_array(y - x), dtype=np.float64).sum(axis=0)).sum())
-        if pca:
+        if comparable:
             covariance.update(_array(x))
-        for noise in noises:
-            noisy_code, noisy_y = _passed(network, noise(x, generator)[0])
-            of_x, of_y, of_code = changes[repr(noise)]
-            of_x.update(_array(x), _array(noisy_y))
-            of_y.update(_array(y), _array(noisy_y))
-            of_code.update(_array(code), _array(noisy_code))
-    left = covariance.pca_residuals(n_components) if pca else None
+    pca = covariance.pca(n_components) if comparable else None
+    pca_fvu = None if pca is None else ratio(float(pca.residuals.sum()), residuals.variance)
     density = activity.density
     return {
         "reconstruction_error": error / X.shape[0],
-        "pca_reconstruction_error": None if left is None else float(_units(ae, left).sum()),
+        "pca_reconstruction_error": None if pca is None else float(_units(ae, pca.residuals).sum()),
         "fvu": residuals.fvu,
-        "pca_fvu": None if left is None else ratio(float(left.sum()), residuals.variance),
+        "pca_fvu": pca_fvu,
         "explained_variance": residuals.explained_variance,
+        "pca_explained_variance": None if pca_fvu is None else 1 - pca_fvu,
         "l0": activity.l0,
         "dead_units": activity.dead_units,
         "mean_activation": float(activity.mean_activation.mean()),
         "density": {"min": float(density.min()), "median": float(np.median(density)), "max": float(density.max())},
         "saturation": activity.saturation if ae.code_activation == "sigmoid" else None,
         "jacobian_norm": _jacobian_norm(ae, X),
-        "noise": {
-            name: {
-                "fvu": of_x.fvu,
-                "reconstruction_change": of_y.relative_change,
-                "code_change": of_code.relative_change,
-            }
-            for name, (of_x, of_y, of_code) in changes.items()
-        },
+        "noise": _under_noise(ae, X, noises, pca),
+    }
+
+
+def _under_noise(ae: Autoencoder, X: Matrix, noises: Sequence[Corruption], pca: PCA | None) -> dict[str, Any]:
+    """Return what is left of the clean samples under each noise, and what changes."""
+    network = ae.module_
+    generator = torch.Generator(_weight(network).device).manual_seed(ae.seed_)
+    measures = {repr(noise): [Residuals() for _ in range(4)] for noise in noises}
+    for x in _blocks(ae, X):
+        code, y = _passed(network, x)
+        for noise in noises:
+            noisy = noise(x, generator)[0]
+            noisy_code, noisy_y = _passed(network, noisy)
+            of_x, of_y, of_code, of_pca = measures[repr(noise)]
+            of_x.update(_array(x), _array(noisy_y))
+            of_y.update(_array(y), _array(noisy_y))
+            of_code.update(_array(code), _array(noisy_code))
+            if pca is not None:
+                of_pca.update(_array(x), pca.reconstruct(_array(noisy)))
+    return {
+        name: {
+            "fvu": of_x.fvu,
+            "pca_fvu": None if pca is None else of_pca.fvu,
+            "reconstruction_change": of_y.relative_change,
+            "code_change": of_code.relative_change,
+        }
+        for name, (of_x, of_y, of_code, of_pca) in measures.items()
     }
 
 

@@ -52,7 +52,9 @@ class TopK(Sparsity):
     revive : float, default=0.0
         Weight of an auxiliary loss by which dead units, those that have not spoken for 200 steps, come back: that of
         what the `k` largest of them reconstruct by themselves. 1/32 is enough for long trainings, up to 1 for short
-        ones. In [2]_ they reconstruct what the others left; but units that learn so little stay too small to be chosen.
+        ones or few units that speak: Adam remembers for some thousand steps how large the gradients of a unit were
+        while it spoke, and until then a light loss moves it little. In [2]_ they reconstruct what the others left; but
+        units that learn so little stay too small to be chosen.
 
     References
     ----------
