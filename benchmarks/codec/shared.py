@@ -39,6 +39,11 @@ def small_validation_images(data: Path) -> dict[str, np.ndarray]:
     return {name: smaller(read_image(data / "bsds" / "test" / name), 2 / 3) for name in BSDS_HELD_OUT}
 
 
+def decibels(similarity: list[float]) -> list[float]:
+    """Return MS-SSIM on a scale where equal steps look alike: -10 log10(1 - MS-SSIM)."""
+    return [float(-10 * np.log10(1 - value)) for value in similarity]
+
+
 def bd_rate(curve: list[tuple[float, float]], reference: list[tuple[float, float]]) -> float:
     """Return by how many percent more bits `curve` takes than `reference` at equal distortion.
 

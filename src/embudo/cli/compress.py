@@ -104,7 +104,9 @@ def compress_together(sources: list[Path], output: Path | None, settings: Settin
     from embudo.data.images import read_image
 
     if output is None or settings.metadata or settings.compare or settings.pictures is not None:
-        raise InvalidParameter("--together needs --output FILE.emb, and goes without --metadata, --compare, --pictures.")
+        raise InvalidParameter(
+            "--together needs --output FILE.emb, and goes without --metadata, --compare, --pictures."
+        )
     check_output(output, [".emb"])
     images = [read_image(source, alpha=True) for source in sources]
     for source, image in zip(sources, images, strict=True):

@@ -92,8 +92,8 @@ def compress_photograph(folder: Path) -> dict[str, Any]:
     china = load_sample_images().images[0]
     height, width = china.shape[:2]
     click.echo(
-        f"\n2. A photograph of {height} x {width} pixels, through the codec that comes with embudo to a file and back;\n"
-        "   the codec was learnt from other photographs"
+        f"\n2. A photograph of {height} x {width} pixels to a file and back, by the codec that comes with embudo,\n"
+        "   which was learnt from other photographs"
     )
     path = folder / "china.emb"
     row, decoded = compress_frames(china[None], path, Settings(quality=QUALITY), None)
