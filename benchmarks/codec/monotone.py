@@ -1,4 +1,4 @@
-"""Whether a higher quality is always a larger file of a smaller error: qualities from 1 to 100, all images kept aside."""
+"""Whether a higher quality is always a larger file of a smaller error: 1 to 100, on all images kept aside."""
 
 from __future__ import annotations
 
