@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
-from shared import bd_rate, decibels, small_validation_images, training_images, validation_images
+from shared import bd_rate, decibels, small_validation_images, validation_images
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import Report
@@ -25,14 +25,15 @@ from embudo.metrics.reconstruction import psnr
 from embudo.metrics.similarity import ms_ssim
 
 PEER_QUALITIES = {
-    "JPEG": (5, 8, 12, 18, 25, 35, 50, 65, 75, 83, 90, 95),
-    "WebP": (0, 4, 10, 20, 35, 50, 65, 75, 83, 90, 95, 98),
-    "AVIF": (5, 12, 20, 28, 36, 45, 55, 65, 75, 83, 90, 95),
-    "JPEG XL": (0, 6, 14, 24, 35, 46, 58, 70, 80, 87, 93, 97),
+    "JPEG": (5, 10, 20, 35, 55, 75, 87, 95),
+    "WebP": (0, 8, 25, 50, 72, 86, 93, 98),
+    "AVIF": (5, 18, 31, 45, 60, 75, 87, 95),
+    "JPEG XL": (0, 12, 30, 48, 65, 80, 90, 96),
 }
-JPEG_2000_RATIOS = (160, 110, 80, 56, 40, 28, 20, 14, 9, 6)
-QUALITIES = (3, 6, 12, 18, 25, 32, 40, 48, 56, 64, 72, 80)
+JPEG_2000_RATIOS = (160, 100, 62, 40, 25, 16, 10, 6)
+QUALITIES = (3, 12, 22, 33, 45, 56, 68, 80)
 METRICS = ("psnr", "ms_ssim")
+Curves = dict[str, dict[str, list[float]]]
 Encode = Callable[[np.ndarray], Iterable[Encoded]]
 
 
@@ -75,16 +76,14 @@ def bd_rates(curve: dict[str, list[float]], reference: dict[str, list[float]]) -
     return {metric: bd_rate(points(curve, metric), points(reference, metric)) for metric in METRICS}
 
 
-def linear_codec(options: argparse.Namespace) -> ImageCodec:
-    parameters: dict[str, Any] = {} if options.linear_method is None else {"method": options.linear_method}
-    return ImageCodec(**parameters).fit(training_images(options.data))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds photos/ and bsds/")
     parser.add_argument("--model", type=Path, help="a codec; the one that comes with embudo by default")
-    parser.add_argument("--linear-method", help="of ImageCodec, for the PCA codec")
+    parser.add_argument("--linear", type=Path, required=True, help="the PCA codec, as train_pretrained.py writes it")
+    parser.add_argument(
+        "--only", nargs="+", metavar="CODEC", help="measure these, and keep what is known of the others"
+    )
     options = parser.parse_args()
     codec = ImageCodec.pretrained() if options.model is None else ImageCodec.load(options.model)
     report = Report(
@@ -93,13 +92,19 @@ def main() -> None:
         data="photos/validation.txt, long side 768; 40 test images of BSDS, 321 x 214",
         model=codec.model_id_,
     )
+    known = json.loads(report.path.read_text())["results"] if options.only else []
     methods: dict[str, Encode] = {name: by_peer(name) for name in available_peers()}
-    methods |= {"JPEG 2000": by_jpeg_2000, "PCA codec": by_codec(linear_codec(options)), "embudo": by_codec(codec)}
+    methods |= {"JPEG 2000": by_jpeg_2000}
+    methods |= {"PCA codec": by_codec(ImageCodec.load(options.linear)), "embudo": by_codec(codec)}
     sets = {"photos": validation_images(options.data), "BSDS": small_validation_images(options.data)}
     for data, images in sets.items():
-        reference: dict[str, dict[str, list[float]]] = {}
-        for name, encode in methods.items():
-            curves = {key: measure(image, encode(image)) for key, image in images.items()}
+        before = {row["codec"]: row["curves"] for row in known if row["data"] == data}
+        reference: Curves = {}
+        for name in dict.fromkeys([*methods, *before]):
+            kept = options.only and name not in options.only
+            curves = (
+                before[name] if kept else {key: measure(image, methods[name](image)) for key, image in images.items()}
+            )
             reference = reference or curves
             rates = {key: bd_rates(curve, reference[key]) for key, curve in curves.items()}
             means = {metric: float(np.mean([rate[metric] for rate in rates.values()])) for metric in METRICS}
