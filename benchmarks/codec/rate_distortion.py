@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from shared import bd_rate, decibels, small_validation_images, validation_images
+from shared import bd_rate, decibels, small_validation_images, training_images, validation_images
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import Report
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds photos/ and bsds/")
     parser.add_argument("--model", type=Path, help="a codec; the one that comes with embudo by default")
-    parser.add_argument("--linear", type=Path, required=True, help="the PCA codec, as train_pretrained.py writes it")
+    parser.add_argument("--linear", type=Path, help="the PCA codec; learnt anew by default")
     parser.add_argument(
         "--only", nargs="+", metavar="CODEC", help="measure these, and keep what is known of the others"
     )
@@ -95,13 +95,14 @@ def main() -> None:
     known = json.loads(report.path.read_text())["results"] if options.only else []
     methods: dict[str, Encode] = {name: by_peer(name) for name in available_peers()}
     methods |= {"JPEG 2000": by_jpeg_2000}
-    methods |= {"PCA codec": by_codec(ImageCodec.load(options.linear)), "embudo": by_codec(codec)}
+    linear = ImageCodec.load(options.linear) if options.linear else ImageCodec().fit(training_images(options.data))
+    methods |= {"PCA codec": by_codec(linear), "embudo": by_codec(codec)}
     sets = {"photos": validation_images(options.data), "BSDS": small_validation_images(options.data)}
     for data, images in sets.items():
         before = {row["codec"]: row["curves"] for row in known if row["data"] == data}
         reference: Curves = {}
         for name in dict.fromkeys([*methods, *before]):
-            kept = options.only and name not in options.only
+            kept = options.only and name not in options.only and name in before
             curves = (
                 before[name] if kept else {key: measure(image, methods[name](image)) for key, image in images.items()}
             )
