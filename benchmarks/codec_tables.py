@@ -111,14 +111,20 @@ def monotone(content: Content) -> str:
 def scaling(content: Content) -> str:
     rows = []
     for row in content["results"]:
-        megapixels = row["height"] * row["width"] / 1e6
-        cells = [f"{row[f'{what}_seconds']:.2f}" for what in ("encode", "decode")]
-        per = [f"{row[f'{what}_seconds'] / megapixels:.2f}" for what in ("encode", "decode")]
-        memory = [f"{row[f'{what}_mib']:.0f}" for what in ("encode", "decode")]
-        size = f"{row['height'] * row['width'] * 3 / 2**20:.1f}"
-        rows.append((f"{row['width']} x {row['height']}", size, *cells, *per, *memory))
-    head = ("pixels", "image (MiB)", "encode (s)", "decode (s)", "encode (s/Mpixel)", "decode (s/Mpixel)")
-    return table((*head, "encode (MiB beside it)", "decode (MiB beside it)"), rows)
+        pixels = row["height"] * row["width"]
+        both = [
+            (
+                f"{row[f'{what}_seconds']:.2f}",
+                f"{row[f'{what}_cpu_seconds']:.2f}",
+                f"{row[f'{what}_cpu_seconds'] / pixels * 1e6:.2f}",
+                f"{row[f'{what}_mib']:.0f}",
+            )
+            for what in ("encode", "decode")
+        ]
+        rows.append((f"{row['width']} x {row['height']}", f"{pixels * 3 / 2**20:.1f}", *both[0], *both[1]))
+    columns = ("s", "CPU s", "CPU s/Mpixel", "MiB beside it")
+    head = (f"{what} ({column})" for what in ("encode", "decode") for column in columns)
+    return table(("pixels", "image (MiB)", *head), rows)
 
 
 def narrow_domain(content: Content) -> str:

@@ -3,8 +3,8 @@
 Faces: Olivetti, 64 x 64, 32 people to learn from and 8 others to measure on. Sheets: 64 handwritten digits of MNIST on
 a page of 224 x 224, training and test images apart. The size of the block is chosen on a part of what is learnt from.
 
-Each file of another format sets a size; embudo's is the best of `QUALITIES` that takes no more bytes. "Together" is
-several pictures in one file: an .emb file of all of them against one picture that shows them side by side.
+Each file of another format sets a size; of the qualities of embudo the best is taken that needs no more bytes.
+"Together" is several pictures in one file: an .emb file of all of them against one picture with them side by side.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from embudo import ImageCodec
 from embudo.codec.peers import available_peers, encode_peer
 from embudo.metrics.reconstruction import psnr
 
-QUALITIES = range(1, 100, 3)
 PEER_QUALITIES = (0, 10, 25, 45, 65, 85)
 BPP = 0.5  #: at which the block is chosen
 BLOCKS = (8, 16, 32)
@@ -72,9 +71,9 @@ def learn(images: np.ndarray, chosen: np.ndarray, options: dict[str, Any]) -> tu
     return codec, {"block": block, "psnr_of_blocks": scores, "cpu_seconds": time.process_time() - started}
 
 
-def by_codec(codec: ImageCodec, image: np.ndarray) -> list[Point]:
+def by_codec(codec: ImageCodec, image: np.ndarray, step: int) -> list[Point]:
     """Return size and PSNR at each quality, from small to large; of one image, or of several in one file."""
-    files = [codec.encode(image, quality) for quality in QUALITIES]
+    files = [codec.encode(image, quality) for quality in range(1, 100, step)]
     return [(len(data), psnr(image, codec.decode(data))) for data in files]
 
 
@@ -119,7 +118,7 @@ def main() -> None:
         learnt, chosen, measured = read(options.data)
         codec, facts = learn(learnt, chosen, parameters)
         common = {"domain": domain, "learnt_from": len(learnt) + len(chosen), **facts}
-        single, together = [by_codec(codec, image) for image in measured], [by_codec(codec, measured)]
+        single, together = [by_codec(codec, image, 3) for image in measured], [by_codec(codec, measured, 1)]
         page = sheet(measured)
         for name in available_peers():
             for quality in PEER_QUALITIES:

@@ -46,21 +46,26 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 
 def work(what: str, model: str, height: int, width: int, path: Path) -> dict[str, float]:
-    """Encode to the file at `path`, or decode it; return seconds, and MiB beyond the image and a codec in use."""
+    """Encode to the file at `path`, or decode it.
+
+    Returns
+    -------
+    dict
+        Seconds on the clock and of the CPUs, and MiB beyond the image and a codec in use.
+    """
     codec = ImageCodec.load(model) if model else ImageCodec.pretrained()
     codec.decode(codec.encode(load_sample_images().images[0][:64, :64], QUALITY))
-    if what == "encode":
-        image = photograph(height, width)
-        before, started = resident(), time.perf_counter()
+    image = photograph(height, width) if what == "encode" else None
+    data = b"" if what == "encode" else path.read_bytes()
+    before, started, cpu = resident(), time.perf_counter(), time.process_time()
+    if image is None:
+        image = codec.decode(data)
+        before += image.nbytes / MIB
+    else:
         data = codec.encode(image, QUALITY)
-        seconds = time.perf_counter() - started
-        path.write_bytes(data)
-        return {"seconds": seconds, "mib": peak() - before}
-    data = path.read_bytes()
-    before, started = resident(), time.perf_counter()
-    image = codec.decode(data)
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "mib": peak() - before - image.nbytes / MIB}
+    spent = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu}
+    path.write_bytes(data)
+    return {**spent, "mib": peak() - before}
 
 
 def main() -> None:
