@@ -172,7 +172,7 @@ def narrow_codecs(content: Content) -> str:
         "pictures",
         "learnt from",
         "block",
-        "PSNR at 0.5 bits/pixel by block, to choose it",
+        "PSNR at 2 bits/pixel by block, to choose it",
         "CPU seconds, choice included",
     )
     return table(head, list(rows.values()))
