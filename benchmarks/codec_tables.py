@@ -47,23 +47,18 @@ def means_at(codecs: dict[str, Curves], x: float, key: str, value: str) -> tuple
 
 
 def rate_distortion(content: Content) -> str:
-    names = sorted(
-        {row["codec"] for row in content["results"]},
-        key=lambda name: next(row["bd_rate"]["psnr"] for row in content["results"] if row["codec"] == name),
-    )
+    found = {(row["data"], row["codec"]): row for row in content["results"]}
+    sets, names = (list(dict.fromkeys(column)) for column in zip(*found, strict=True))
+    names.sort(key=lambda name: found[sets[0], name]["bd_rate"]["psnr"])
     rows = []
     for name in names:
         cells = []
-        for data in ("photos", "BSDS"):
-            (row,) = (row for row in content["results"] if row["codec"] == name and row["data"] == data)
-            each = sorted(rate["psnr"] for rate in row["bd_rates"].values())
-            cells += [
-                f"{row['bd_rate']['psnr']:.1f}",
-                f"{each[0]:.0f} to {each[-1]:.0f}",
-                f"{row['bd_rate']['ms_ssim']:.1f}",
-            ]
+        for row in (found.get((data, name)) for data in sets):
+            each = sorted(rate["psnr"] for rate in row["bd_rates"].values()) if row else []
+            means = [f"{row['bd_rate'][metric]:.1f}" for metric in ("psnr", "ms_ssim")] if row else ["", ""]
+            cells += [means[0], f"{each[0]:.0f} to {each[-1]:.0f}" if row else "", means[1]]
         rows.append((name, *cells))
-    head = [f"{data}: {what}" for data in ("photos", "BSDS") for what in ("PSNR", "least to greatest", "MS-SSIM")]
+    head = [f"{data}: {what}" for data in sets for what in ("PSNR", "least to greatest", "MS-SSIM")]
     return table(("codec", *head), rows)
 
 

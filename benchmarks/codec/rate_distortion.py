@@ -33,7 +33,6 @@ PEER_QUALITIES = {
 JPEG_2000_RATIOS = (160, 100, 62, 40, 25, 16, 10, 6)
 QUALITIES = (3, 12, 22, 33, 45, 56, 68, 80)
 METRICS = ("psnr", "ms_ssim")
-Curves = dict[str, dict[str, list[float]]]
 Encode = Callable[[np.ndarray], Iterable[Encoded]]
 
 
@@ -81,9 +80,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds photos/ and bsds/")
     parser.add_argument("--model", type=Path, help="a codec; the one that comes with embudo by default")
     parser.add_argument("--linear", type=Path, help="the PCA codec; learnt anew by default")
-    parser.add_argument(
-        "--only", nargs="+", metavar="CODEC", help="measure these, and keep what is known of the others"
-    )
+    parser.add_argument("--only", nargs="+", metavar="CODEC", help="measure these, keep what is known of the others")
     options = parser.parse_args()
     codec = ImageCodec.pretrained() if options.model is None else ImageCodec.load(options.model)
     report = Report(
@@ -92,22 +89,27 @@ def main() -> None:
         data="photos/validation.txt, long side 768; 40 test images of BSDS, 321 x 214",
         model=codec.model_id_,
     )
-    known = json.loads(report.path.read_text())["results"] if options.only else []
+    known = json.loads(report.path.read_text())["results"] if options.only and report.path.exists() else []
+
+    def is_wanted(name: str) -> bool:
+        return not options.only or name in options.only
+
     methods: dict[str, Encode] = {name: by_peer(name) for name in available_peers()}
     methods |= {"JPEG 2000": by_jpeg_2000}
-    linear = ImageCodec.load(options.linear) if options.linear else ImageCodec().fit(training_images(options.data))
-    methods |= {"PCA codec": by_codec(linear), "embudo": by_codec(codec)}
+    if is_wanted("PCA codec"):
+        linear = ImageCodec.load(options.linear) if options.linear else ImageCodec().fit(training_images(options.data))
+        methods["PCA codec"] = by_codec(linear)
+    methods["embudo"] = by_codec(codec)
     sets = {"photos": validation_images(options.data), "BSDS": small_validation_images(options.data)}
     for data, images in sets.items():
-        before = {row["codec"]: row["curves"] for row in known if row["data"] == data}
-        reference: Curves = {}
-        for name in dict.fromkeys([*methods, *before]):
-            kept = options.only and name not in options.only and name in before
-            curves = (
-                before[name] if kept else {key: measure(image, methods[name](image)) for key, image in images.items()}
-            )
-            reference = reference or curves
-            rates = {key: bd_rates(curve, reference[key]) for key, curve in curves.items()}
+        curves_of = {row["codec"]: row["curves"] for row in known if row["data"] == data}
+        for name in dict.fromkeys(["JPEG", *methods, *curves_of]):
+            if is_wanted(name):
+                curves_of[name] = {key: measure(image, methods[name](image)) for key, image in images.items()}
+            elif name not in curves_of:
+                continue
+            curves = curves_of[name]
+            rates = {key: bd_rates(curve, curves_of["JPEG"][key]) for key, curve in curves.items()}
             means = {metric: float(np.mean([rate[metric] for rate in rates.values()])) for metric in METRICS}
             report.add(data=data, codec=name, bd_rate=means, bd_rates=rates, curves=curves)
 
