@@ -6,7 +6,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without .pyc files importing torch and scikit-learn takes three times as long
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test lint format bench tables clean
+.PHONY: setup demo test lint format bench bench-codec tables clean
 
 setup: $(VENV)/.ready-test $(VENV)/.ready-lint
 
@@ -46,6 +46,15 @@ bench: $(VENV)/.ready-test
 	$(BIN)/python benchmarks/beyond_pca.py --data $(DATA)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/bench_peers.py --work W1 W2 W3 --json benchmarks/results/speed.json
+	$(MAKE) tables
+
+# JPEG XL is among the formats where pillow-jxl-plugin is installed
+bench-codec: $(VENV)/.ready-test
+	$(BIN)/python benchmarks/codec/rate_distortion.py --data $(DATA)
+	$(BIN)/python benchmarks/codec/plot.py
+	$(BIN)/python benchmarks/codec/narrow_domain.py --data $(DATA)
+	$(BIN)/python benchmarks/codec/scaling.py
+	$(BIN)/python benchmarks/codec/monotone.py --data $(DATA)
 	$(MAKE) tables
 
 tables: $(VENV)/.ready-test

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 import time
@@ -69,7 +70,9 @@ class Report:
         self.content["load_after"] = os.getloadavg()
         self.content["seconds"] = round(time.perf_counter() - self.started, 1)
         self.path.parent.mkdir(exist_ok=True)
-        self.path.write_text(json.dumps(self.content, indent=1) + "\n")
+        text = json.dumps(self.content, indent=1)
+        rows_of_numbers = re.compile(r"\[[^\[\]{}\"]*\]")
+        self.path.write_text(rows_of_numbers.sub(lambda found: " ".join(found[0].split()), text) + "\n")
         print("  ".join(f"{key}={_short(value)}" for key, value in row.items()), flush=True)
 
 

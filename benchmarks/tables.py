@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import bench_peers
+import codec_tables
+from codec_tables import table
 
 HERE = Path(__file__).parent
 NOISE = 0.15  #: cores used by others beyond which bench_peers.py leaves a run out
 Content = dict[str, Any]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def span(values: Sequence[float], form: str) -> str:
@@ -147,18 +144,6 @@ def convolutions(content: Content) -> str:
     return table(head, rows)
 
 
-def rate_distortion(content: Content) -> str:
-    rows = sorted(content["results"], key=lambda row: row["bd_rate"])
-    spans = [sorted(row["bd_rates"].values()) for row in rows]
-    return table(
-        ("codec", "BD-rate against JPEG (%), mean over images", "least", "greatest"),
-        [
-            (row["codec"], f"{row['bd_rate']:.1f}", f"{rates[0]:.1f}", f"{rates[-1]:.1f}")
-            for row, rates in zip(rows, spans, strict=True)
-        ],
-    )
-
-
 def startup(content: Content) -> str:
     head = ("command", "median (s)", "least (s)", "beyond Python (s)", "limit (s)")
     rows = [
@@ -200,7 +185,14 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "selection": ("beyond_pca", selection),
     "defaults": ("defaults", defaults),
     "convolutions": ("convolutions", convolutions),
-    "rate_distortion": ("codec_rate_distortion", rate_distortion),
+    "rate_distortion": ("codec_rate_distortion", codec_tables.rate_distortion),
+    "bits_at_equal_psnr": ("codec_rate_distortion", codec_tables.bits_at_equal_psnr),
+    "psnr_at_equal_size": ("codec_rate_distortion", codec_tables.psnr_at_equal_size),
+    "ms_ssim_at_equal_size": ("codec_rate_distortion", codec_tables.ms_ssim_at_equal_size),
+    "monotone": ("codec_monotone", codec_tables.monotone),
+    "scaling": ("codec_scaling", codec_tables.scaling),
+    "narrow_domain": ("codec_narrow_domain", codec_tables.narrow_domain),
+    "narrow_codecs": ("codec_narrow_domain", codec_tables.narrow_codecs),
     "startup": ("startup", startup),
     "speed_training": ("speed", speed("W1")),
     "speed_encoding": ("speed", speed("W2")),

@@ -1,88 +1,117 @@
-"""Rate and distortion of the codec and of other formats on photographs kept aside; whole files, PSNR over RGB."""
+"""Rate and distortion of the codec and of other formats on pictures kept aside; whole files, PSNR and MS-SSIM over RGB.
+
+The PCA codec is the linear `ImageCodec`, learnt from the same pictures as the one that comes with embudo.
+"""
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from shared import bd_rate, validation_images
+from shared import bd_rate, decibels, small_validation_images, training_images, validation_images
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import Report
 
 from embudo import ImageCodec
+from embudo.codec.peers import Encoded, available_peers, decoded_pixels, encode_peer
 from embudo.metrics.reconstruction import psnr
 from embudo.metrics.similarity import ms_ssim
 
-#: name: (Pillow's name, its options, the values of the last one)
-FORMATS = {
-    "JPEG": ("jpeg", {"optimize": True}, "quality", (5, 8, 12, 18, 25, 35, 50, 65, 75, 83, 90, 95)),
-    "WebP": ("webp", {"method": 6}, "quality", (0, 4, 10, 20, 35, 50, 65, 75, 83, 90, 95, 98)),
-    "JPEG 2000": (
-        "jpeg2000",
-        {"mct": 1, "irreversible": True},
-        "quality_layers",
-        (160, 110, 80, 56, 40, 28, 20, 14, 9, 6),
-    ),
-    "AVIF": ("avif", {"speed": 6}, "quality", (5, 12, 20, 28, 36, 45, 55, 65, 75, 83, 90, 95)),
+PEER_QUALITIES = {
+    "JPEG": (5, 10, 20, 35, 55, 75, 87, 95),
+    "WebP": (0, 8, 25, 50, 72, 86, 93, 98),
+    "AVIF": (5, 18, 31, 45, 60, 75, 87, 95),
+    "JPEG XL": (0, 12, 30, 48, 65, 80, 90, 96),
 }
-QUALITIES = (3, 6, 12, 18, 25, 32, 40, 48, 56, 64, 72, 80)
-Point = tuple[float, float, float]
+JPEG_2000_RATIOS = (160, 100, 62, 40, 25, 16, 10, 6)
+QUALITIES = (3, 12, 22, 33, 45, 56, 68, 80)
+METRICS = ("psnr", "ms_ssim")
+Encode = Callable[[np.ndarray], Iterable[Encoded]]
 
 
-def measure(image: np.ndarray, files: Iterable[tuple[bytes, np.ndarray]]) -> list[Point]:
-    """Return bits a pixel, PSNR and MS-SSIM of each file."""
-    pixels = image.shape[0] * image.shape[1]
-    return [(8 * len(data) / pixels, psnr(image, found), ms_ssim(image, found)) for data, found in files]
-
-
-def by_pillow(name: str, image: np.ndarray) -> Iterable[tuple[bytes, np.ndarray]]:
-    kind, options, varied, values = FORMATS[name]
-    for value in values:
+def by_jpeg_2000(image: np.ndarray) -> Iterable[Encoded]:
+    for ratio in JPEG_2000_RATIOS:
         buffer = io.BytesIO()
-        setting = {varied: [value] if varied == "quality_layers" else value}
-        Image.fromarray(image).save(buffer, kind, **options, **setting)
-        yield buffer.getvalue(), np.asarray(Image.open(buffer).convert("RGB"))
+        Image.fromarray(image).save(buffer, "jpeg2000", mct=1, irreversible=True, quality_layers=[ratio])
+        yield Encoded(buffer.getvalue(), decoded_pixels(buffer.getvalue(), 3))
 
 
-def by_codec(codec: ImageCodec, image: np.ndarray) -> Iterable[tuple[bytes, np.ndarray]]:
-    for quality in QUALITIES:
-        data = codec.encode(image, quality)
-        yield data, codec.decode(data)
+def by_peer(name: str) -> Encode:
+    return lambda image: (encode_peer(name, image, quality) for quality in PEER_QUALITIES[name])
+
+
+def by_codec(codec: ImageCodec) -> Encode:
+    def encode(image: np.ndarray) -> Iterable[Encoded]:
+        for quality in QUALITIES:
+            data = codec.encode(image, quality)
+            yield Encoded(data, codec.decode(data))
+
+    return encode
+
+
+def measure(image: np.ndarray, files: Iterable[Encoded]) -> dict[str, list[float]]:
+    """Return bits a pixel, PSNR and MS-SSIM of each file."""
+    curve: dict[str, list[float]] = {"bpp": [], "psnr": [], "ms_ssim": []}
+    for data, pixels in files:
+        curve["bpp"].append(round(8 * len(data) / (image.shape[0] * image.shape[1]), 5))
+        curve["psnr"].append(round(psnr(image, pixels), 3))
+        curve["ms_ssim"].append(round(ms_ssim(image, pixels), 6))
+    return curve
+
+
+def bd_rates(curve: dict[str, list[float]], reference: dict[str, list[float]]) -> dict[str, float]:
+    """Return the BD-rate in both metrics, MS-SSIM in decibels."""
+
+    def points(one: dict[str, list[float]], metric: str) -> list[tuple[float, float]]:
+        return list(zip(one["bpp"], decibels(one[metric]) if metric == "ms_ssim" else one[metric], strict=True))
+
+    return {metric: bd_rate(points(curve, metric), points(reference, metric)) for metric in METRICS}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds photos/")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds photos/ and bsds/")
     parser.add_argument("--model", type=Path, help="a codec; the one that comes with embudo by default")
+    parser.add_argument("--linear", type=Path, help="the PCA codec; learnt anew by default")
+    parser.add_argument("--only", nargs="+", metavar="CODEC", help="measure these, keep what is known of the others")
     options = parser.parse_args()
     codec = ImageCodec.pretrained() if options.model is None else ImageCodec.load(options.model)
-    images = validation_images(options.data)
     report = Report(
         "codec_rate_distortion",
         quick=False,
-        data="photos/validation.txt, long side 768",
-        images=list(images),
+        data="photos/validation.txt, long side 768; 40 test images of BSDS, 321 x 214",
         model=codec.model_id_,
     )
-    methods: dict[str, Callable[[np.ndarray], Iterable[tuple[bytes, np.ndarray]]]] = {
-        name: lambda image, name=name: by_pillow(name, image) for name in FORMATS
-    }
-    methods["embudo"] = lambda image: by_codec(codec, image)
-    reference: dict[str, list[Point]] = {}
-    for name, encode in methods.items():
-        curves = {key: measure(image, encode(image)) for key, image in images.items()}
-        reference = reference or curves
-        rates = {
-            key: bd_rate([point[:2] for point in curve], [point[:2] for point in reference[key]])
-            for key, curve in curves.items()
-        }
-        report.add(codec=name, bd_rate=float(np.mean(list(rates.values()))), bd_rates=rates, curves=curves)
+    known = json.loads(report.path.read_text())["results"] if options.only and report.path.exists() else []
+
+    def is_wanted(name: str) -> bool:
+        return not options.only or name in options.only
+
+    methods: dict[str, Encode] = {name: by_peer(name) for name in available_peers()}
+    methods |= {"JPEG 2000": by_jpeg_2000}
+    if is_wanted("PCA codec"):
+        linear = ImageCodec.load(options.linear) if options.linear else ImageCodec().fit(training_images(options.data))
+        methods["PCA codec"] = by_codec(linear)
+    methods["embudo"] = by_codec(codec)
+    sets = {"photos": validation_images(options.data), "BSDS": small_validation_images(options.data)}
+    for data, images in sets.items():
+        curves_of = {row["codec"]: row["curves"] for row in known if row["data"] == data}
+        for name in dict.fromkeys(["JPEG", *methods, *curves_of]):
+            if is_wanted(name):
+                curves_of[name] = {key: measure(image, methods[name](image)) for key, image in images.items()}
+            elif name not in curves_of:
+                continue
+            curves = curves_of[name]
+            rates = {key: bd_rates(curve, curves_of["JPEG"][key]) for key, curve in curves.items()}
+            means = {metric: float(np.mean([rate[metric] for rate in rates.values()])) for metric in METRICS}
+            report.add(data=data, codec=name, bd_rate=means, bd_rates=rates, curves=curves)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from PIL import Image
 
 from embudo.data.images import read_image
 
-N_BSDS_HELD_OUT = 40
+BSDS_HELD_OUT = Path(__file__).with_name("bsds_validation.txt").read_text().split()
 
 
 def smaller(image: np.ndarray, share: float) -> np.ndarray:
@@ -21,10 +21,10 @@ def smaller(image: np.ndarray, share: float) -> np.ndarray:
 
 def training_images(data: Path) -> list[np.ndarray]:
     """Return the photographs and the training images of BSDS, at half their size."""
-    held_out = set((data / "photos" / "validation.txt").read_text().split())
-    photos = [path for path in sorted((data / "photos").glob("*.jpg")) if path.name not in held_out]
-    train, test = (sorted((data / "bsds" / part).glob("*.jpg")) for part in ("train", "test"))
-    return [smaller(read_image(path), 0.5) for path in [*photos, *train, *test[N_BSDS_HELD_OUT:]]]
+    held_out = {*(data / "photos" / "validation.txt").read_text().split(), *BSDS_HELD_OUT}
+    folders = (data / "photos", data / "bsds" / "train", data / "bsds" / "test")
+    paths = [path for folder in folders for path in sorted(folder.glob("*.jpg")) if path.name not in held_out]
+    return [smaller(read_image(path), 0.5) for path in paths]
 
 
 def validation_images(data: Path) -> dict[str, np.ndarray]:
@@ -32,6 +32,16 @@ def validation_images(data: Path) -> dict[str, np.ndarray]:
     names = (data / "photos" / "validation.txt").read_text().split()
     images = {name: read_image(data / "photos" / name) for name in sorted(names)}
     return {name: smaller(image, 768 / max(image.shape)) for name, image in images.items()}
+
+
+def small_validation_images(data: Path) -> dict[str, np.ndarray]:
+    """Return test images of BSDS that are kept aside, two thirds of their size: 321 x 214 pixels."""
+    return {name: smaller(read_image(data / "bsds" / "test" / name), 2 / 3) for name in BSDS_HELD_OUT}
+
+
+def decibels(similarity: list[float]) -> list[float]:
+    """Return MS-SSIM on a scale where equal steps look alike: -10 log10(1 - MS-SSIM)."""
+    return [float(-10 * np.log10(1 - value)) for value in similarity]
 
 
 def bd_rate(curve: list[tuple[float, float]], reference: list[tuple[float, float]]) -> float:

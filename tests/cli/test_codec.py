@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.datasets import load_sample_images
+from sklearn.datasets import load_digits, load_sample_images
 
 from embudo import ImageCodec
 from embudo.metrics.reconstruction import psnr
@@ -78,11 +78,33 @@ def test_comparison_and_picture(embudo, pictures, tmp_path):
     out = embudo("compress", pictures / "flower.png", "-o", tmp_path / "f.emb", *args).out
     (row,) = json.loads(out)["images"]
     assert row["bits_per_pixel"] <= 1
+    assert row["bytes_JPEG"] <= row["bytes"]
     assert row["psnr_JPEG"] > 20
+    assert 0.5 < row["ms_ssim_JPEG"] < 1
     with Image.open(tmp_path / "seen" / "f.png") as picture:
         assert picture.width > 1000
     table = embudo("compress", pictures / "flower.png", "-o", tmp_path / "f.emb", "--compare").out
-    assert "JPEG" in table
+    for title in ("PSNR", "MS-SSIM"):
+        assert f"{title} at no more bytes" in table
+    assert all(len(line) <= 80 for line in table.splitlines())
+
+
+def test_several_images_in_one_file(embudo, tmp_path):
+    images = (load_digits().images[:20] * 15).astype(np.uint8)
+    (tmp_path / "digits").mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "digits" / f"{i:02}.png")
+    one, apart = tmp_path / "all.emb", tmp_path / "apart"
+    args = ("compress", tmp_path / "digits", "--quality", 70, "--json")
+    (row,) = json.loads(embudo(*args, "--together", "-o", one).out)["images"]
+    assert row["bytes"] == one.stat().st_size
+    assert row["bits_per_pixel"] == pytest.approx(8 * row["bytes"] / images.size)
+    rows = json.loads(embudo(*args, "-o", apart).out)["images"]
+    assert row["bytes"] < 0.95 * sum(single["bytes"] for single in rows)
+    assert embudo("decompress", one, "-o", tmp_path / "back.png").status == 0
+    decoded = [np.asarray(opened(tmp_path / f"back-{i:04}.png")) for i in range(20)]
+    each = [psnr(image[..., None], found[..., None]) for image, found in zip(images, decoded, strict=True)]
+    assert row["psnr"] == pytest.approx(np.mean(each), abs=1e-6)
 
 
 def test_a_codec_of_ones_own(embudo, pictures, tmp_path):
@@ -109,6 +131,8 @@ CASES = {
     "no input": ("compress -o {o}/a.emb", 2, "Missing argument"),
     "missing": ("compress {p}/chna.png -o {o}/a.emb", 1, "No such file"),
     "several into one": ("compress {p} -o {o}/a.emb", 2, "name a folder"),
+    "together without a file": ("compress {p} --together", 2, "--output"),
+    "together of all sizes": ("compress {p} -o {o}/a.emb --together", 1, "one size"),
     "bad quality": ("compress {p}/china.png -o {o}/a.emb --quality 101", 2, "1 to 100"),
     "too small": ("compress {p}/china.png -o {o}/a.emb --max-bytes 10", 2, "the least is"),
     "ending": ("compress {p}/china.png -o {o}/a.jpg", 2, ".emb"),

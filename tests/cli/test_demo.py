@@ -11,8 +11,7 @@ from sklearn.datasets import load_digits, load_sample_images
 from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 
-from embudo import load
-from embudo.cli.patches import compress, decompress, from_patches, to_patches
+from embudo import ImageCodec, load
 from embudo.metrics.reconstruction import psnr
 
 
@@ -30,37 +29,19 @@ def test_what_the_demo_prints_is_true(tmp_path):
     assert number(r"test error, PCA .*?components +([\d.]+)", done.stdout) == pytest.approx(pca_error, abs=1e-3)
     assert error < 0.6 * pca_error
 
-    file = (folder / "china.codes.xz").read_bytes()
+    file = (folder / "china.emb").read_bytes()
     china = load_sample_images().images[0]
-    decoded = decompress(file, load(folder / "patches.safetensors"))
-    assert number(r"bytes +([\d,]+)", done.stdout) == len(file)
-    assert number(r"bits per pixel +([\d.]+)", done.stdout) == pytest.approx(8 * len(file) / (427 * 640), abs=1e-3)
-    assert number(r"PSNR .*?([\d.]+) dB", done.stdout) == pytest.approx(psnr(china, decoded), abs=0.01)
-    assert psnr(china, decoded) > 22
+    decoded = ImageCodec.pretrained().decode(file)
+    assert number(r"china\.emb: ([\d,]+) bytes", done.stdout) == len(file)
+    assert number(r"bytes.*\n.*\n.* ([\d.]+) +[\d.]+ +[\d.]+ +[\d.]+ *\n", done.stdout) == pytest.approx(
+        8 * len(file) / (427 * 640), abs=1e-3
+    )
+    embudo, jpeg = (number(rf"PSNR at.*\n.*\n +\S+{' +[0-9.]+' * i} +([0-9.]+)", done.stdout) for i in (0, 1))
+    assert embudo == pytest.approx(psnr(china, decoded), abs=0.01)
+    assert embudo > jpeg
     with Image.open(folder / "demo.png") as picture:
         assert picture.width > 1000
 
 
 def number(pattern, text):
     return float(re.search(pattern, text)[1].replace(",", ""))
-
-
-@pytest.mark.parametrize("shape", [(16, 24, 3), (13, 9, 3), (1, 1, 1)])
-def test_patches_make_the_image_again(shape):
-    image = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
-    np.testing.assert_array_equal(from_patches(to_patches(image), *shape[:2]), image)
-
-
-def test_eight_bits_a_unit_cost_little(image_patches_model):
-    image, model = image_patches_model
-    decoded = decompress(compress(image, model), model)
-    without = np.clip(np.rint(model.reconstruct(to_patches(image))), 0, 255)
-    assert psnr(from_patches(without, *image.shape[:2]), decoded) > 35
-
-
-@pytest.fixture
-def image_patches_model():
-    from embudo import Autoencoder, Training
-
-    image = load_sample_images().images[1][:80, :100]
-    return image, Autoencoder(16, training=Training(20), random_state=0).fit(to_patches(image))

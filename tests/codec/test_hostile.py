@@ -123,6 +123,15 @@ def test_a_chunk_cannot_grow_without_bound():
     tracemalloc.stop()
 
 
+def test_an_alpha_channel_of_another_size_is_refused(codec, file):
+    container = unpack(file)
+    whole = inflate(container.chunks["alpha"], 20 * 26)
+    for alpha in (whole[:-1], whole + b"\0", b""):
+        chunks = {"alpha": zlib.compress(alpha)}
+        assert refused(codec, pack(Container(container.header, container.segments, chunks)))
+    assert refused(codec, pack(Container(container.header, container.segments)))
+
+
 def test_a_newer_format_is_named(file, codec):
     with pytest.raises(FileFormatError, match="version 9"):
         codec.decode(file[:4] + b"\x09" + file[5:])

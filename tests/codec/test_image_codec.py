@@ -1,6 +1,7 @@
 """Images to bytes and back."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -65,6 +66,22 @@ def test_tiles_leave_no_seams(codec, photographs):
             found[:, top : top + codes.shape[1], left : left + codes.shape[2]] = codes
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert len(groups) > 4
+
+
+@pytest.mark.parametrize("what", ["encode", "decode"])
+def test_memory_does_not_grow_with_the_image(codec, photographs, what):
+    """Beyond the image itself; what torch holds is of a tile, and not counted."""
+    tile = np.dstack([photographs[0], np.full_like(photographs[0][..., 0], 200)])
+    peaks = []
+    for rows in (3, 9):
+        image = np.tile(tile, (rows, 4, 1))
+        data = codec.encode(image, 1)
+        tracemalloc.start()
+        result = codec.encode(image, 1) if what == "encode" else codec.decode(data)
+        kept = 0 if what == "encode" else result.nbytes
+        peaks.append(tracemalloc.get_traced_memory()[1] - kept)
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 4 * len(data) + 10**6
 
 
 @pytest.mark.parametrize("max_bytes", [600, 1500, 9000])

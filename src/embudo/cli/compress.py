@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from embudo.cli.batch import Job, find_inputs, model_option, plan, run_jobs, workers_option
-from embudo.cli.output import json_text
-from embudo.errors import InvalidParameter
+from embudo.cli.output import check_output, json_text
+from embudo.errors import InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 class Settings:
     """How each image is compressed."""
 
-    model: Path | None
-    quality: float
-    max_bytes: int | None
-    bpp: float | None
-    metadata: bool
-    compare: bool
-    pictures: Path | None
+    model: Path | None = None
+    quality: float = 50
+    max_bytes: int | None = None
+    bpp: float | None = None
+    metadata: bool = False
+    compare: bool = False
+    pictures: Path | None = None
 
 
 @click.command()
@@ -37,7 +38,8 @@ class Settings:
 @click.option("--max-bytes", type=int, help="Instead of a quality: the best that fits into so many bytes.")
 @click.option("--bpp", type=float, help="The same in bits a pixel.")
 @click.option("--metadata/--no-metadata", default=False, help="Keep ICC profile, EXIF and XMP.", show_default=True)
-@click.option("--compare", is_flag=True, help="Measure JPEG, WebP and AVIF at the same size as well.")
+@click.option("--together", is_flag=True, help="Put the images, all of one size, into one file.")
+@click.option("--compare", is_flag=True, help="Measure JPEG, WebP, AVIF and JPEG XL at the same size as well.")
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path, file_okay=False),
@@ -46,7 +48,9 @@ class Settings:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @model_option
 @workers_option
-def compress(images: tuple[Path, ...], output: Path | None, as_json: bool, workers: int, **settings: Any) -> None:
+def compress(
+    images: tuple[Path, ...], output: Path | None, together: bool, as_json: bool, workers: int, **settings: Any
+) -> None:
     """Compress images, or whole folders of them, to .emb files.
 
     They are decoded with "embudo decompress" and the same model. EXIF orientation is applied, transparency is kept.
@@ -56,61 +60,113 @@ def compress(images: tuple[Path, ...], output: Path | None, as_json: bool, worke
     given = Settings(**settings)
     if not 1 <= given.quality <= 100:
         raise InvalidParameter(f"--quality must be from 1 to 100; got {given.quality:g}.")
-    jobs = plan(find_inputs(images, list_images), output, ".emb")
-    if given.pictures is not None:
-        given.pictures.mkdir(parents=True, exist_ok=True)
-    rows = run_jobs(compress_one, jobs, given, workers)
+    found = find_inputs(images, list_images)
+    if together:
+        rows = [compress_together([source for source, _ in found], output, given)]
+    else:
+        jobs = plan(found, output, ".emb")
+        if given.pictures is not None:
+            given.pictures.mkdir(parents=True, exist_ok=True)
+        rows = run_jobs(compress_one, jobs, given, workers)
     if as_json:
         click.echo(json_text({"images": rows}))
     else:
-        print_table(rows)
+        print_tables(rows)
 
 
 def compress_one(job: Job, settings: Settings) -> dict[str, Any]:
-    """Compress one image, decode the file again, and return what it came to."""
-    from embudo.cli.batch import codec_of
-    from embudo.data.files import write_atomically
+    """Compress one image, and return what it came to."""
     from embudo.data.images import read_image, read_metadata
 
-    codec = codec_of(settings.model)
     image = read_image(job.source, alpha=True)
     metadata = read_metadata(job.source) if settings.metadata else None
-    started = time.perf_counter()
-    data = codec.encode(image, settings.quality, max_bytes=settings.max_bytes, bpp=settings.bpp, metadata=metadata)
-    encoded = time.perf_counter()
-    decoded = codec.decode(data)
-    seconds = (encoded - started, time.perf_counter() - encoded)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(job.target, data)
+    row, decoded = compress_frames(image[None], job.target, settings, metadata)
     colours = image.shape[2] - (image.shape[2] % 2 == 0)
-    return describe(job, settings, image[..., :colours], decoded[..., :colours], len(data), seconds)
+    image, decoded = image[..., :colours], decoded[0, ..., :colours]
+    row = {"image": str(job.source), **row, **(compare(image, row["bytes"]) if settings.compare else {})}
+    if settings.pictures is not None:
+        draw(settings.pictures / f"{job.target.stem}.png", image, decoded, row)
+    return row
 
 
-def describe(
-    job: Job, settings: Settings, image: np.ndarray, decoded: np.ndarray, size: int, seconds: tuple[float, float]
-) -> dict[str, Any]:
-    """Return the row of the table for one image, and draw its picture where one is wanted."""
+def compress_together(sources: list[Path], output: Path | None, settings: Settings) -> dict[str, Any]:
+    """Compress images of one size to one file, and return what it came to.
+
+    Raises
+    ------
+    InvalidParameter
+        If no file is named, or what is wanted besides is to be had of single images alone.
+    InvalidData
+        If the images differ in size or in channels.
+    """
+    import numpy as np
+
+    from embudo.data.images import read_image
+
+    if output is None or settings.metadata or settings.compare or settings.pictures is not None:
+        raise InvalidParameter(
+            "--together needs --output FILE.emb, and goes without --metadata, --compare, --pictures."
+        )
+    check_output(output, [".emb"])
+    images = [read_image(source, alpha=True) for source in sources]
+    for source, image in zip(sources, images, strict=True):
+        if image.shape != images[0].shape:
+            first, other = (" x ".join(map(str, shape)) for shape in (images[0].shape, image.shape))
+            raise InvalidData(
+                f"--together takes images of one size: '{sources[0]}' is {first} (height, width, channels), "
+                f"'{source}' is {other}."
+            )
+    return {"image": f"{len(images)} images", **compress_frames(np.stack(images), output, settings, None)[0]}
+
+
+def compress_frames(
+    frames: np.ndarray, target: Path, settings: Settings, metadata: Mapping[str, bytes] | None
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Write the file of images of one size and decode it again; return the row of the table, and what was decoded."""
+    import numpy as np
+
+    from embudo.cli.batch import codec_of
+    from embudo.data.files import write_atomically
+    from embudo.metrics.reconstruction import psnr
+    from embudo.metrics.similarity import ms_ssim
+
+    codec = codec_of(settings.model)
+    started = time.perf_counter()
+    data = codec.encode(frames, settings.quality, max_bytes=settings.max_bytes, bpp=settings.bpp, metadata=metadata)
+    encoded = time.perf_counter()
+    decoded = codec.decode(data).reshape(frames.shape)
+    finished = time.perf_counter()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, data)
+    n, height, width, channels = frames.shape
+    colours = channels - (channels % 2 == 0)
+    pairs = list(zip(frames[..., :colours], decoded[..., :colours], strict=True))
+    row = {
+        "file": str(target),
+        "width": width,
+        "height": height,
+        "bytes": len(data),
+        "bits_per_pixel": 8 * len(data) / (n * height * width),
+        "psnr": float(np.mean([psnr(*pair) for pair in pairs])),
+        "ms_ssim": float(np.mean([ms_ssim(*pair) for pair in pairs])),
+        "seconds_to_encode": encoded - started,
+        "seconds_to_decode": finished - encoded,
+    }
+    return row, decoded
+
+
+def compare(image: np.ndarray, size: int) -> dict[str, Any]:
+    """Return what other formats make of an image in at most `size` bytes; None where they need more."""
     from embudo.codec.peers import available_peers, peer_within
     from embudo.metrics.reconstruction import psnr
     from embudo.metrics.similarity import ms_ssim
 
-    row: dict[str, Any] = {
-        "image": str(job.source),
-        "file": str(job.target),
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "bytes": size,
-        "bits_per_pixel": 8 * size / (image.shape[0] * image.shape[1]),
-        "psnr": psnr(image, decoded),
-        "ms_ssim": ms_ssim(image, decoded),
-        "seconds_to_encode": seconds[0],
-        "seconds_to_decode": seconds[1],
-    }
-    for name in available_peers() if settings.compare else ():
+    row: dict[str, Any] = {}
+    for name in available_peers():
         found = peer_within(name, image, size)
-        row[f"psnr_{name}"] = psnr(image, found[1]) if found else None
-    if settings.pictures is not None:
-        draw(settings.pictures / f"{job.target.stem}.png", image, decoded, row)
+        row[f"bytes_{name}"] = len(found.data) if found else None
+        row[f"psnr_{name}"] = psnr(image, found.pixels) if found else None
+        row[f"ms_ssim_{name}"] = ms_ssim(image, found.pixels) if found else None
     return row
 
 
@@ -127,28 +183,45 @@ def draw(path: Path, image: np.ndarray, decoded: np.ndarray, row: dict[str, Any]
     write_atomically(path, buffer.getvalue())
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print a line an image, and the means below."""
+def print_tables(rows: list[dict[str, Any]]) -> None:
+    """Print a line an image and the means below; then what other formats come to, where they were measured."""
+    lines = [*rows, *([mean_row(rows)] if len(rows) > 1 else [])]
+    print_table(
+        ("file", "bytes", "bits/pixel", "PSNR", "MS-SSIM", "s"),
+        [
+            (
+                row["file"],
+                f"{row['bytes']:,.0f}",
+                f"{row['bits_per_pixel']:.3f}",
+                f"{row['psnr']:.2f}",
+                _number(row["ms_ssim"], ".4f"),
+                f"{row['seconds_to_encode'] + row['seconds_to_decode']:.2f}",
+            )
+            for row in lines
+        ],
+    )
+    peers = [name.removeprefix("psnr_") for name in rows[0] if name.startswith("psnr_")]
+    for key, title, form in (("psnr", "PSNR", ".2f"), ("ms_ssim", "MS-SSIM", ".4f")) if peers else ():
+        columns = [key, *(f"{key}_{name}" for name in peers)]
+        print_table(
+            (f"{title} at no more bytes", "embudo", *peers),
+            [(row["file"], *(_number(row[column], form) for column in columns)) for row in lines],
+        )
+
+
+def print_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table whose first column is text and the others numbers."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    peers = [name.removeprefix("psnr_") for name in rows[0] if name.startswith("psnr_")]
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("file", overflow="fold")
-    for name in ("bytes", "bits/pixel", "PSNR", "MS-SSIM", *(f"{name}'s PSNR" for name in peers), "s"):
+    table.add_column(head[0], overflow="fold")
+    for name in head[1:]:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in [*rows, *([mean_row(rows)] if len(rows) > 1 else [])]:
-        table.add_row(
-            row["file"],
-            f"{row['bytes']:,.0f}",
-            f"{row['bits_per_pixel']:.3f}",
-            f"{row['psnr']:.2f}",
-            _number(row["ms_ssim"], ".4f"),
-            *(_number(row[f"psnr_{name}"], ".2f") for name in peers),
-            f"{row['seconds_to_encode'] + row['seconds_to_decode']:.2f}",
-        )
-    Console().print(table)
+    for line in lines:
+        table.add_row(*line)
+    Console(markup=False).print(table)
 
 
 def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:

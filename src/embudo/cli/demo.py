@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from embudo.models.autoencoder import Autoencoder
-
 CODE_SIZE = 8  #: of a digit
-PATCH_CODE_SIZE = 16  #: of a patch of 8 x 8 pixels in colour
-N_PATCHES = (24_000, 8_000)  #: from the photograph that is compressed, and from the other
+QUALITY = 40  #: of the compressed photograph
 
 
 @click.command()
@@ -90,70 +84,32 @@ def learn_digits(folder: Path) -> dict[str, Any]:
 
 def compress_photograph(folder: Path) -> dict[str, Any]:
     """Compress a photograph to a file, decode the file and print what it came to; return what is to be drawn."""
-    import numpy as np
     from sklearn.datasets import load_sample_images
 
-    from embudo import load
-    from embudo.cli.patches import compress, decompress, random_patches
-    from embudo.data.files import write_atomically
-    from embudo.metrics.reconstruction import psnr
+    from embudo import ImageCodec
+    from embudo.cli.compress import Settings, compare, compress_frames, print_tables
 
-    china, flower = load_sample_images().images
+    china = load_sample_images().images[0]
     height, width = china.shape[:2]
-    rng = np.random.default_rng(0)
-    sources = zip((china, flower), N_PATCHES, strict=True)
-    patches = np.concatenate([random_patches(image, n, rng) for image, n in sources])
     click.echo(
-        f"\n2. A photograph of {height} x {width} pixels: patches of 8 x 8 x 3 to {PATCH_CODE_SIZE} code units\n"
-        f"   Learnt from {len(patches):,} random patches of china.jpg and flower.jpg: it has seen what it compresses,\n"
-        "   and the file holds the codes, not the model"
+        f"\n2. A photograph of {height} x {width} pixels to a file and back, by the codec that comes with embudo,\n"
+        "   which was learnt from other photographs"
     )
-    model_path, path = folder / "patches.safetensors", folder / "china.codes.xz"
-    learn_patches(patches).save(model_path)
-    model = load(model_path)
-    write_atomically(path, compress(china, model))
-    decoded = decompress(path.read_bytes(), model)
-    size, quality = path.stat().st_size, psnr(china, decoded)
-    rate = 8 * size / (height * width)
+    path = folder / "china.emb"
+    row, decoded = compress_frames(china[None], path, Settings(quality=QUALITY), None)
+    print_tables([{"image": "china.jpg", **row, **compare(china, row["bytes"])}])
     print_facts(
         {
-            "compressed file": str(path),
-            "bytes": f"{size:,} of {china.nbytes:,}",
-            "bits per pixel": f"{rate:.3f} of 24",
-            "PSNR of the file, decoded": f"{quality:.2f} dB",
-            f"PSNR of PCA, {PATCH_CODE_SIZE} unrounded numbers": f"{psnr(china, by_pca(china, patches)):.2f} dB",
-            "model": str(model_path),
+            "compressed file": f"{path}: {row['bytes']:,} bytes, the pixels are {china.nbytes:,}",
+            "back to an image": f"embudo decompress {path}",
+            "model": ImageCodec.pretrained().model_id_,
         }
     )
     return {
         "original": china,
-        "decoded": decoded,
-        "caption": f"{size:,} bytes, {rate:.2f} bits/pixel, {quality:.1f} dB",
+        "decoded": decoded[0],
+        "caption": f"{row['bytes']:,} bytes, {row['bits_per_pixel']:.2f} bits/pixel, {row['psnr']:.1f} dB",
     }
-
-
-def by_pca(image: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """Return what PCA, learnt from `patches`, keeps of an image: codes of the same size, not rounded."""
-    import numpy as np
-    from sklearn.decomposition import PCA
-
-    from embudo.cli.patches import from_patches, to_patches
-
-    pca = PCA(PATCH_CODE_SIZE, random_state=0).fit(patches.astype(np.float32))
-    kept = pca.inverse_transform(pca.transform(to_patches(image).astype(np.float32)))
-    return from_patches(np.clip(np.rint(kept), 0, 255).astype(np.uint8), *image.shape[:2])
-
-
-def learn_patches(patches: np.ndarray) -> Autoencoder:
-    """Return an autoencoder of patches, fitted."""
-    from embudo import MLP, Adam, Autoencoder, Training
-
-    return Autoencoder(
-        PATCH_CODE_SIZE,
-        encoder=MLP((224,), activation="gelu"),
-        training=Training(20, batch_size=64, optimizer=Adam(2e-3), verbose=True),
-        random_state=0,
-    ).fit(patches)
 
 
 def draw(folder: Path, digits: dict[str, Any], photograph: dict[str, Any]) -> Path:

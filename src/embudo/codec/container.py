@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from embudo.codec.quantize import MAX_LEVEL
 from embudo.codec.tiles import segments
@@ -207,6 +207,28 @@ def inflate(chunk: bytes, limit: int) -> bytes:
     if not packed.eof or packed.unused_data:
         raise FileFormatError("The .emb file is damaged: a chunk of it is not of the size that it should be.")
     return data
+
+
+def inflate_blocks(chunk: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
+    """Yield what a chunk holds in blocks of so many bytes, no more of it in memory than one.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged, shorter or longer than all of them.
+    """
+    packed, rest = zlib.decompressobj(), chunk
+    try:
+        for size in sizes:
+            block = packed.decompress(rest, size)
+            if len(block) < size:
+                raise FileFormatError("The .emb file is damaged: a chunk of it is not of the size that it should be.")
+            rest = packed.unconsumed_tail
+            yield block
+        if packed.decompress(rest, 1) or not packed.eof or packed.unused_data:
+            raise FileFormatError("The .emb file is damaged: a chunk of it is not of the size that it should be.")
+    except zlib.error:
+        raise FileFormatError("The .emb file is damaged: a chunk of it cannot be unpacked.") from None
 
 
 def _crc(data: bytes) -> bytes:

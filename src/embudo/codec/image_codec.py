@@ -223,17 +223,16 @@ class ImageCodec(Composed):
                 f"The .emb file was encoded by the model {header.model_id.hex()}, and this is {self.model_id_}: "
                 "decode it with the model that encoded it."
             )
-        alpha = unpack_alpha(container)
-        colours = header.channels - alpha.shape[3]
+        colours = header.channels - (header.channels % 2 == 0)
         if colours > self.channels_:
             raise FileFormatError("The .emb file is damaged: it is in colour, and its model is not.")
-        frames = np.empty((header.frames, header.height, header.width, colours), np.uint8)
+        frames = np.empty((header.frames, header.height, header.width, header.channels), np.uint8)
+        unpack_alpha(container, frames[..., colours:])
         for tiles, segment in zip(segments(*frames.shape[:3]), container.segments, strict=True):
             grid = (-(-tiles[0].height // self.block), -(-tiles[0].width // self.block))
             y = self.coder_.decode(segment, (len(tiles), self.n_components_, *grid), header.level)
             for tile, pixels in zip(tiles, self._pixels(y, colours), strict=True):
-                frames[tile.where] = pixels[: tile.height, : tile.width]
-        frames = np.concatenate([frames, alpha], axis=3) if alpha.size else frames
+                frames[tile.where][..., :colours] = pixels[: tile.height, : tile.width]
         return frames if header.frames > 1 else frames[0]
 
     @torch.inference_mode()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from embudo.codec.container import CHUNKS, Container, deflate, inflate
+from embudo.codec.container import CHUNKS, Container, deflate, inflate, inflate_blocks
 from embudo.data.images import list_images, read_image
-from embudo.errors import InvalidData, InvalidParameter, check_choice, reason
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, reason
 
 MAX_METADATA = 2**24  #: bytes of a kind, unpacked
+STRIPE = 64  #: rows of an alpha channel that are packed and unpacked at once
+LOSSY_QUALITY = 95  #: of images that are written to JPEG, WebP and AVIF files
 
 
 def as_frames(image: Any) -> np.ndarray:
@@ -92,7 +95,7 @@ def pack_chunks(alpha: np.ndarray, metadata: Mapping[str, bytes]) -> dict[str, b
     """
     chunks = {}
     if alpha.size:
-        chunks["alpha"] = deflate(np.diff(alpha, axis=1, prepend=np.uint8(0)).tobytes())
+        chunks["alpha"] = _pack_alpha(alpha)
     for kind, data in metadata.items():
         check_choice("A kind of metadata", kind, CHUNKS[1:])
         if len(data) > MAX_METADATA:
@@ -101,15 +104,42 @@ def pack_chunks(alpha: np.ndarray, metadata: Mapping[str, bytes]) -> dict[str, b
     return chunks
 
 
-def unpack_alpha(container: Container) -> np.ndarray:
-    """Return the alpha channel of a file, shape (n, height, width, 0 or 1)."""
-    header = container.header
-    shape = (header.frames, header.height, header.width)
-    if header.channels % 2 or "alpha" not in container.chunks:
-        return np.empty((*shape, 0), np.uint8)
-    data = inflate(container.chunks["alpha"], np.prod(shape, dtype=int).item())
-    steps = np.frombuffer(data, np.uint8).reshape(*shape, 1)
-    return np.cumsum(steps, axis=1, dtype=np.uint8)
+def _pack_alpha(alpha: np.ndarray) -> bytes:
+    """Return the chunk of an alpha channel: the steps from row to row, deflated."""
+    packed = zlib.compressobj(9)
+    steps = (np.diff(stripe, axis=0, prepend=above).tobytes() for stripe, above in _stripes(alpha))
+    return b"".join([*map(packed.compress, steps), packed.flush()])
+
+
+def unpack_alpha(container: Container, alpha: np.ndarray) -> None:
+    """Fill in the alpha channel of a file.
+
+    Parameters
+    ----------
+    container : Container
+    alpha : ndarray of shape (n, height, width, 0 or 1), uint8
+
+    Raises
+    ------
+    FileFormatError
+        If the file has none, or it is damaged.
+    """
+    if not alpha.size:
+        return
+    if "alpha" not in container.chunks:
+        raise FileFormatError("The .emb file is damaged: it should have an alpha channel, and has none.")
+    stripes = list(_stripes(alpha))
+    blocks = inflate_blocks(container.chunks["alpha"], [stripe.size for stripe, _ in stripes])
+    for (stripe, above), steps in zip(stripes, blocks, strict=True):
+        np.cumsum(np.frombuffer(steps, np.uint8).reshape(stripe.shape), axis=0, dtype=np.uint8, out=stripe)
+        stripe += above
+
+
+def _stripes(alpha: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield stripes of each frame, `STRIPE` rows high, and the row above each, zeros for the first."""
+    for frame in alpha:
+        for top in range(0, len(frame), STRIPE):
+            yield frame[top : top + STRIPE], frame[top - 1 : top] if top else np.zeros_like(frame[:1])
 
 
 def unpack_metadata(container: Container) -> dict[str, bytes]:
@@ -129,7 +159,7 @@ def image_bytes(pixels: np.ndarray, ending: str, metadata: Mapping[str, bytes]) 
     kind = Image.registered_extensions().get(ending.lower())
     if kind not in Image.SAVE:
         raise InvalidParameter(f"No image format is written to files that end in '{ending}': use .png.")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"quality": LOSSY_QUALITY} if kind in {"JPEG", "WEBP", "AVIF"} else {}
     if "icc" in metadata:
         options["icc_profile"] = metadata["icc"]
     if "exif" in metadata:
