@@ -14,12 +14,12 @@ def photographs():
 
 @pytest.fixture(scope="session")
 def codec(photographs):
-    return ImageCodec(block=8).fit(photographs)
+    return ImageCodec(block=8, method="linear").fit(photographs)
 
 
 @pytest.fixture(scope="session")
 def grey_codec(photographs):
-    return ImageCodec(12, block=4).fit([image[..., 1] for image in photographs])
+    return ImageCodec(12, block=4, method="linear").fit([image[..., 1] for image in photographs])
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 from embudo import ImageCodec, load
 from embudo.codec.container import unpack
 from embudo.codec.images import unpack_metadata
-from embudo.codec.tiles import blocks_of, segments
-from embudo.codec.transform import principal_axes
+from embudo.codec.tiles import segments
+from embudo.codec.transform import overlapped_blocks, principal_axes
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.metrics.reconstruction import psnr
 
@@ -105,7 +105,7 @@ def test_metadata_are_kept(codec, small):
 
 
 def test_the_axes_are_those_of_pca(photographs):
-    blocks = blocks_of(photographs[0], 4).reshape(-1, 48).astype(float)
+    blocks = overlapped_blocks(photographs[0], 4) + 128
     mean, axes = principal_axes([photographs[0]], 4)
     centred = blocks - np.repeat(mean, 16)
     pca = PCA(10).fit(np.concatenate([centred, -centred]))  # about the mean colour, not the mean block
@@ -114,9 +114,9 @@ def test_the_axes_are_those_of_pca(photographs):
 
 
 def test_fewer_components_keep_what_pca_keeps(photographs):
-    codec = ImageCodec(6, block=4).fit(photographs)
+    codec = ImageCodec(6, block=4, method="linear").fit(photographs)
     image = photographs[0][:208, :320]
-    blocks = blocks_of(image, 4).reshape(-1, 48).astype(float)
+    blocks = overlapped_blocks(image, 4) + 128
     mean, axes = principal_axes(photographs, 4)
     kept = axes[:6].reshape(6, 48)
     centred = blocks - np.repeat(mean, 16)
@@ -129,7 +129,7 @@ def test_fitting_beats_what_was_fitted_elsewhere(codec, grey_codec):
 
     images = (load_digits().images * 15).astype(np.uint8)[..., None]
     images = images.repeat(2, axis=1).repeat(2, axis=2)
-    own = ImageCodec(block=8).fit(images[:1500])
+    own = ImageCodec(block=8, method="linear").fit(images[:1500])
     held_out = images[1500:1560]
     size = len(own.encode(held_out, 50))
     other = codec.decode(codec.encode(held_out, max_bytes=size))
@@ -137,7 +137,7 @@ def test_fitting_beats_what_was_fitted_elsewhere(codec, grey_codec):
 
 
 def test_held_out_images_give_a_curve(photographs):
-    history = ImageCodec(block=4).fit(photographs[:1], X_val=photographs[1:]).history_
+    history = ImageCodec(block=4, method="linear").fit(photographs[:1], X_val=photographs[1:]).history_
     assert len(history["quality"]) == len(history["psnr"]) == len(history["bits_per_pixel"])
     assert history["psnr"] == sorted(history["psnr"])
     assert history["bits_per_pixel"] == sorted(history["bits_per_pixel"])
@@ -148,7 +148,10 @@ def test_a_folder_of_images(tmp_path, photographs):
 
     for i, image in enumerate(photographs):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
-    assert ImageCodec(block=4).fit(tmp_path).model_id_ == ImageCodec(block=4).fit(photographs).model_id_
+    assert (
+        ImageCodec(block=4, method="linear").fit(tmp_path).model_id_
+        == ImageCodec(block=4, method="linear").fit(photographs).model_id_
+    )
 
 
 def test_files_of_codecs(codec, small, tmp_path):
@@ -207,11 +210,11 @@ def test_what_is_no_image(codec, image, error, phrase):
 
 def test_what_cannot_be_fitted_or_used(photographs, grey_codec, small):
     with pytest.raises(InvalidParameter, match="block"):
-        ImageCodec(block=7).fit(photographs)
+        ImageCodec(block=7, method="linear").fit(photographs)
     with pytest.raises(InvalidParameter, match="smaller block"):
-        ImageCodec(block=64).fit(photographs)
+        ImageCodec(block=64, method="linear").fit(photographs)
     with pytest.raises(InvalidParameter, match="n_components"):
-        ImageCodec(49, block=4).fit(photographs)
+        ImageCodec(49, block=4, method="linear").fit(photographs)
     with pytest.raises(InvalidData, match="no image"):
         ImageCodec().fit([])
     with pytest.raises(InvalidData, match="grey"):
