@@ -1,6 +1,7 @@
 """Images to bytes and back."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from embudo import ImageCodec, load
+from embudo import Adam, ImageCodec, Training, load
+from embudo.codec import learning
 from embudo.codec.container import unpack
 from embudo.codec.images import unpack_metadata
 from embudo.codec.tiles import segments
-from embudo.codec.transform import overlapped_blocks, principal_axes
+from embudo.codec.transform import decoded, overlapped_blocks, principal_axes
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.metrics.reconstruction import psnr
 
@@ -37,7 +39,7 @@ def test_two_dimensions_are_grey(codec, small):
     np.testing.assert_array_equal(codec.decode(codec.encode(small[..., 0])), codec.decode(codec.encode(small[..., :1])))
 
 
-@pytest.mark.parametrize("name", ["codec", "grey_codec"])
+@pytest.mark.parametrize("name", ["codec", "trained_codec", "grey_codec"])
 def test_size_and_error_follow_the_quality(request, photographs, name):
     codec = request.getfixturevalue(name)
     image = photographs[1][..., : codec.channels_]
@@ -56,15 +58,26 @@ def test_tiles_leave_no_seams(codec, photographs):
     image = np.tile(photographs[0], (3, 4, 1))[:560, :1100]
     whole = torch.from_numpy(image[:560, :1096]).permute(2, 0, 1)[None].float()
     with torch.no_grad():
-        expected = codec.module_.encode(whole).numpy()[0]
+        h = codec.module_.encode(whole)
+        expected, reconstruction = h.numpy()[0], codec.module_.decode(h)[0]
     found = np.zeros_like(expected)
     groups = list(segments(1, 560, 1096))
-    for tiles, y in zip(groups, codec._latents(image[None, :, :1096]), strict=True):
+    latents = list(codec._latents(image[None, :, :1096]))
+    for tiles, y in zip(groups, latents, strict=True):
         for tile, codes in zip(tiles, y, strict=True):
             top, left = tile.top // 8, tile.left // 8
             found[:, top : top + codes.shape[1], left : left + codes.shape[2]] = codes
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert len(groups) > 4
+    back = np.zeros((3, 560, 1096), np.float32)
+    tiles = [
+        (tile, torch.from_numpy(codes))
+        for group, y in zip(groups, latents, strict=True)
+        for tile, codes in zip(group, y, strict=True)
+    ]
+    for (_, rows, columns), x in decoded(codec.module_, tiles, (560, 1096)):
+        back[:, rows, columns] = x
+    np.testing.assert_allclose(back, reconstruction, atol=2e-3)
 
 
 @pytest.mark.parametrize("max_bytes", [600, 1500, 9000])
@@ -141,6 +154,36 @@ def test_held_out_images_give_a_curve(photographs):
     assert len(history["quality"]) == len(history["psnr"]) == len(history["bits_per_pixel"])
     assert history["psnr"] == sorted(history["psnr"])
     assert history["bits_per_pixel"] == sorted(history["bits_per_pixel"])
+
+
+def test_training_goes_on_where_it_was(photographs, tmp_path, monkeypatch):
+    """Of a training that was stopped, the networks that are learnt are not learnt again."""
+    monkeypatch.setattr(learning, "N_PLACES", 2**12)
+    training = Training(2, batch_size=256, run_dir=tmp_path)
+    codec = ImageCodec(block=4, method="scratch", training=training, random_state=0).fit(photographs)
+    assert list(codec.training_history_) == [f"network {i}" for i in range(4)]
+    shutil.rmtree(tmp_path / "network 3")
+    again = clone(codec).fit(photographs)
+    assert again.model_id_ == codec.model_id_
+    with pytest.raises(InvalidParameter, match="random_state"):
+        clone(codec).set_params(random_state=None).fit(photographs)
+
+
+def test_finetuning_begins_with_the_codec_that_comes_along(photographs, monkeypatch):
+    """And suits the images better than that."""
+    monkeypatch.setattr(learning, "N_PLACES", 2**11)
+    shipped = ImageCodec.pretrained()
+    grey = [image[:160, :160, 1] for image in photographs]
+    codec = ImageCodec(training=Training(3, batch_size=256, optimizer=Adam(1e-3)), random_state=0).fit(grey)
+    np.testing.assert_array_equal(codec.module_.projection.weight.numpy(), shipped.module_.projection.weight.numpy())
+    sizes = [sum(len(c.encode(image, 60)) for image in grey) for c in (codec, shipped)]
+    assert sizes[0] < sizes[1]
+
+
+def test_what_does_not_come_along_cannot_be_finetuned(photographs):
+    for params in ({"block": 8}, {"n_components": 50}):
+        with pytest.raises(InvalidParameter, match='method="scratch"'):
+            ImageCodec(**params).fit(photographs)
 
 
 def test_a_folder_of_images(tmp_path, photographs):

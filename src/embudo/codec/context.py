@@ -9,8 +9,9 @@ from typing import Self
 
 import numpy as np
 
+from embudo.codec.entropy import MAX_INDEX
 from embudo.codec.lattices import N_LATTICES, Lattice
-from embudo.codec.prior import ALL, FRACTION, N_LOW, Part, Prior, around_sum, bands, base_of, index_of
+from embudo.codec.prior import ALL, FRACTION, N_LOW, Part, Prior, around_sum, bands, near_values
 from embudo.codec.quantize import LEVELS_PER_OCTAVE
 
 N_HIDDEN = 64
@@ -51,17 +52,17 @@ class IntegerNetwork:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkPrior(Prior):
-    """A prior whose tables a network chooses, one for the low channels and one for each band.
+    """A prior whose tables networks correct, one for the low channels and one for each band.
 
     The codes of a band come in four parts, so that the later ones know the magnitudes of the same channels around them.
 
     Parameters
     ----------
     networks : sequence of IntegerNetwork
-        From the context to what is added to the scales of the channels, in the units of a level.
+        From the context to what is added to the index of the table, in units of ``1 / UNIT``.
     """
 
-    networks: Sequence[IntegerNetwork]
+    networks: Sequence[IntegerNetwork] = ()
 
     @staticmethod
     def sizes(n_channels: int) -> list[tuple[int, int]]:
@@ -69,7 +70,7 @@ class NetworkPrior(Prior):
         n_low = min(N_LOW, n_channels)
         sizes, known = [(n_low + 1 + N_LATTICES, n_low)], n_low
         for start, stop in bands(n_channels):
-            sizes.append((3 * known + 1 + len(PHASES) + stop - start, stop - start))
+            sizes.append((3 * known + stop - start + 1 + len(PHASES), stop - start))
             known += _n_features(start, stop)
         return sizes
 
@@ -95,52 +96,54 @@ class NetworkPrior(Prior):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Self:
         """Return the prior of what `tensors` returned."""
-        networks = []
+        networks: list[IntegerNetwork] = []
         while f"networks.{len(networks)}.0.weight" in tensors:
             names = [f"networks.{len(networks)}.{layer}" for layer in range(3)]
             networks.append(IntegerNetwork([(tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in names]))
-        return cls(tensors["scales"], tensors["low_scales"], tensors["predictors"], networks)
+        return cls(**vars(Prior.from_tensors(tensors)), networks=networks)
 
-    def _coarsest_table(self, base: np.ndarray) -> np.ndarray:
-        return index_of(base)[None, :, None, None]
+    def _low_part(self, low: np.ndarray, lattice: Lattice, level: int) -> Part:
+        part = super()._low_part(low, lattice, level)
+        if not lattice.neighbours:
+            return part
+        away = np.abs(near_values(low, lattice.neighbours).astype(np.int64) - np.asarray(part.mean)[:, None]).sum(
+            axis=1
+        )
+        spread = np.zeros((len(low), self.predictors.shape[1], *away.shape[2:]), np.int64)
+        spread[:, : away.shape[1]] = away
+        return self._corrected(part, 0, _with_constants([log_of(spread)], level, lattice.number, N_LATTICES))
 
-    def _low_table(
-        self, base: np.ndarray, spread: np.ndarray, lattice: Lattice, level: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        missing = np.zeros((spread.shape[0], self.predictors.shape[1] - spread.shape[1], *spread.shape[2:]), np.int64)
-        context = _with_constants([log_of(spread), missing], level, lattice.number, N_LATTICES)
-        return self._table(0, base, context), context
+    def _parts_of_band(self, whole: Part, codes: np.ndarray, level: int, seen: list[np.ndarray]) -> Iterator[Part]:
+        inside = whole.where[1]
+        if not seen:
+            seen += _features(_magnitudes(codes[:, : inside.start]))
+        n_channels = len(self.networks[whole.kind - 1].layers[-1][1])
+        here = np.zeros((len(codes), n_channels, *codes.shape[2:]), np.int64)
+        for phase, (top, left) in enumerate(PHASES):
+            if top >= here.shape[2] or left >= here.shape[3]:
+                continue
+            rows, columns = slice(top, None, 2), slice(left, None, 2)
+            own = around_sum(here) if phase > 1 else diagonal_sum(here)
+            values = [*(v[:, :, rows, columns] for v in seen), log_of(own[:, :, rows, columns])]
+            where = (ALL, inside, rows, columns)
+            part = whole._replace(where=where, table=whole.table[:, :, rows, columns])
+            yield self._corrected(part, whole.kind - 1, _with_constants(values, level, phase, len(PHASES)))
+            here[:, : codes[where].shape[1], rows, columns] = _magnitudes(codes[where])
+        seen += _features(_grouped(here, inside.start))
 
-    def _band_parts(self, codes: np.ndarray, level: int) -> Iterator[Part]:
-        known: list[np.ndarray] = []
-
-        def learn(values: np.ndarray) -> None:
-            known.extend(log_of(v) for v in (values, around_sum(values), diagonal_sum(values)))
-
-        learn(_magnitudes(codes[:, : self.predictors.shape[1]]))
-        for band, (start, stop) in enumerate(bands(len(self.scales))):
-            if start >= codes.shape[1]:
-                return
-            inside = slice(start, min(stop, codes.shape[1]))
-            here = np.zeros((len(codes), stop - start, *codes.shape[2:]), np.int64)
-            base = base_of(self.scales[inside], level)
-            for phase, (top, left) in enumerate(PHASES):
-                places = (slice(top, None, 2), slice(left, None, 2))
-                if top >= here.shape[2] or left >= here.shape[3]:
-                    continue
-                own = around_sum(here) if phase > 1 else diagonal_sum(here)
-                values = [*(v[:, :, *places] for v in known), log_of(own[:, :, *places])]
-                context = _with_constants(values, level, phase, len(PHASES))
-                where = (ALL, inside, *places)
-                yield Part(where, 0, self._table(1 + band, base, context), 2 + band, base, context)
-                here[:, : inside.stop - start, *places] = _magnitudes(codes[where])
-            learn(_grouped(here, start))
-
-    def _table(self, number: int, base: np.ndarray, context: np.ndarray) -> np.ndarray:
+    def _corrected(self, part: Part, number: int, context: np.ndarray) -> Part:
+        """Return a part with the tables that a network chooses."""
         n, _, height, width = context.shape
-        rows = context.transpose(0, 2, 3, 1).reshape(n * height * width, -1)
-        added = self.networks[number](rows)[:, : len(base)]
-        return index_of(base + added).reshape(n, height, width, -1).transpose(0, 3, 1, 2)
+        n_channels = part.table.shape[1]
+        added = self.networks[number](context.transpose(0, 2, 3, 1).reshape(n * height * width, -1))[:, :n_channels]
+        added = added.reshape(n, height, width, n_channels).transpose(0, 3, 1, 2)
+        table = np.clip(part.table + ((added + UNIT // 2) // UNIT), 0, MAX_INDEX)
+        return part._replace(table=table, base=part.table, context=context)
+
+
+def _features(magnitudes: np.ndarray) -> list[np.ndarray]:
+    """Return what magnitudes are for the bands that follow: logarithms, at a place, beside it and at its corners."""
+    return [log_of(values) for values in (magnitudes, around_sum(magnitudes), diagonal_sum(magnitudes))]
 
 
 @cache

@@ -142,6 +142,7 @@ class ImageCodec(Composed):
             images.channels = 3
         self.check_sizes(images.channels)
         self.training_ = self._part("training", Training)
+        self._check_patience(self.training_, validated=False)
         self._check_repeatable(self.training_)
         self.seed_ = self._draw_seed()
         self.channels_ = images.channels

@@ -23,7 +23,7 @@ from embudo.codec.quantize import LEVELS_PER_OCTAVE
 from embudo.codec.statistics import ROUNDS, fit_coder, fit_quantizer
 from embudo.codec.streams import StreamCoder
 from embudo.codec.transform import principal_axes
-from embudo.data.batches import Rows, TensorRows
+from embudo.data.batches import TensorRows, split
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import Objective
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 N_BLOCKS = 8000  #: as many codes a channel tell what the entropy coder has to know in closed form
 CROP = 24  #: blocks on the side of the parts of images that they are taken from
-N_PLACES = 2**18  #: places whose codes the networks of the prior learn from, over all levels
+N_PLACES = 2**17  #: places whose codes the networks of the prior learn from, over all levels
 BITS_BY_OCTAVE = 1.2  #: octaves by which the bits of an image fall for an octave of the step, about
 QUALITIES = (5, 15, 30, 50, 70, 85, 95)
 
@@ -107,6 +107,8 @@ def _train_prior(codec: ImageCodec, images: Images) -> None:
         objective = CodeLength(network, codec.coder_.quantizer.tables, codec.seed_)
         _train(codec, f"network {number}", objective, rows.pop(number))
         networks[number] = in_integers(network)
+        if not codec._completed:  # Ctrl-C
+            break
     prior = dataclasses.replace(prior, networks=networks)
     coder, latents = StreamCoder(prior, codec.coder_.quantizer), _latents(codec, images)
     for _ in range(ROUNDS):
@@ -128,7 +130,7 @@ def _network_prior(codec: ImageCodec) -> NetworkPrior:
             nn.init.zeros_(layer.bias)
         nn.init.zeros_(layers[-1].weight)
         networks.append(in_integers(nn.Sequential(*layers)))
-    return NetworkPrior(prior.scales, prior.low_scales, prior.predictors, networks)
+    return NetworkPrior(**vars(prior), networks=networks)
 
 
 def _quantized(codec: ImageCodec, images: Images) -> Iterator[tuple[np.ndarray, int]]:
@@ -159,10 +161,11 @@ def _prior_rows(
             if part.kind:
                 n_outputs = len(prior.networks[part.kind - 1].layers[-1][1])
                 magnitudes = np.abs(codes[part.where] - part.mean)
+                n_active = magnitudes.shape[1]
                 target = np.full((1 + 2 * n_outputs, magnitudes[:, 0].size), NOT_CODED, np.int16)
                 target[0] = weight
-                target[1 : 1 + len(part.base)] = part.base[:, None]
-                target[1 + n_outputs :][: len(part.base)] = _columns(magnitudes)
+                target[1 : 1 + n_active] = _columns(part.base)
+                target[1 + n_outputs :][:n_active] = _columns(magnitudes)
                 found[part.kind - 1].append((_columns(part.context).astype(np.int16).T, target.T))
     rows = {}
     for number in sorted(found):
@@ -181,15 +184,18 @@ def _joined(parts: Sequence[np.ndarray]) -> TensorRows:
     return TensorRows(torch.from_numpy(np.concatenate(parts)))
 
 
-def _train(codec: ImageCodec, stage: str, objective: Objective, learnt: tuple[Rows, Rows]) -> None:
+def _train(codec: ImageCodec, stage: str, objective: Objective, rows: tuple[TensorRows, TensorRows]) -> None:
     """Train a network by the one loop; its history is kept by the name of the stage."""
-    training = codec.training_
-    n_rows = len(learnt[0])
+    training, validation = codec.training_, None
+    if training.validation_fraction:
+        parts = split(len(rows[0]), training.validation_fraction, codec.seed_)
+        rows, validation = (tuple(TensorRows(part.take(torch.from_numpy(i))) for part in rows) for i in parts)
+    n_rows = len(rows[0])
     training = dataclasses.replace(training, batch_size=training.batch_rows(n_rows), epochs=training.n_epochs(n_rows))
     if training.run_dir is not None:
         training = dataclasses.replace(training, run_dir=Path(training.run_dir) / stage)
     codec.history_ = codec.training_history_[stage] = {}
-    codec._train(AutogradStep(objective, training, resolve_runtime(training)), learnt, training, None)
+    codec._train(AutogradStep(objective, training, resolve_runtime(training)), rows, training, validation)
 
 
 def rate_distortion(codec: ImageCodec, images: Images) -> History:

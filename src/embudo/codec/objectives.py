@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from embudo.codec.context import UNIT, IntegerNetwork
 from embudo.codec.entropy import MAX_INDEX, PER_OCTAVE, REACH, Tables
-from embudo.codec.prior import FRACTION, PER_INDEX
+from embudo.codec.prior import FRACTION
 from embudo.engine.objective import Objective
 
 NOT_CODED = -1  #: in place of a magnitude
@@ -22,7 +22,7 @@ class CodeLength(Objective):
     Parameters
     ----------
     network : nn.Sequential
-        From features to octaves that are added to the scales of the channels.
+        From features to octaves by which the scales are wrong that the closed form expects.
     tables : Tables
     seed : int
         Not used: nothing is drawn.
@@ -42,7 +42,7 @@ class CodeLength(Objective):
         ----------
         x : Tensor of shape (n, n_features), int16
         target : Tensor of shape (n, 1 + 2 * n_channels), int16
-            The weight of the place, the scales of the channels alone, and the magnitudes.
+            The weight of the place, the indices of the tables in closed form, and the magnitudes.
         """
         return {"bits": (target[:, 0] * self._bits(x, target)).mean() / target[:, 0].float().mean()}
 
@@ -52,7 +52,7 @@ class CodeLength(Objective):
 
     def _bits(self, x: Tensor, target: Tensor) -> Tensor:
         base, sizes = target[:, 1:].chunk(2, dim=1)
-        index = base / PER_INDEX + PER_OCTAVE * self.network(x.float() / UNIT).float() - 0.5
+        index = base + PER_OCTAVE * self.network(x.float() / UNIT).float()
         index = index.clamp(0, MAX_INDEX - 0.001)
         table = index.floor()
         cell = table.long() * (REACH + 2) + sizes.clamp(0, REACH + 1)

@@ -15,7 +15,7 @@ import torch
 import embudo
 from embudo.codec.context import NetworkPrior
 from embudo.codec.entropy import N_TABLES, Tables
-from embudo.codec.prior import ActivityPrior
+from embudo.codec.prior import Prior
 from embudo.codec.quantize import Quantizer
 from embudo.codec.streams import StreamCoder
 from embudo.data.files import write_atomically
@@ -107,7 +107,7 @@ def _restore(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> ImageCodec
         raise ValueError("a weight is not finite")
     codec._load_weights(weights)
     known = {name.removeprefix("prior."): tensor for name, tensor in tensors.items() if name.startswith("prior.")}
-    prior = (ActivityPrior if "indices" in known else NetworkPrior).from_tensors(known)
+    prior = (NetworkPrior if "networks.0.0.weight" in known else Prior).from_tensors(known)
     prior.check(codec.n_components_)
     shrinkage = tensors["shrinkage"]
     if shrinkage.shape != (N_TABLES, 4) or shrinkage.dtype != np.float32 or not (np.abs(shrinkage) <= 1).all():

@@ -5,12 +5,11 @@ expected of a part may follow from all parts before it, and both sides expect th
 
 First come the `N_LOW` channels of greatest variance, lattice by lattice, mean and scale predicted from neighbours. Then
 come bands of channels, each twice as wide as the one before; their scale follows from how large the codes of the
-channels before are at the same place and around it: by weights found in closed form here, or by networks (`context`).
+channels before are at the same place and around it: all in closed form here; networks add to it (`context`).
 """
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
@@ -29,7 +28,6 @@ FRACTION = 10  #: bits after the point of weights
 BOUNDS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024])
 N_CLASSES = len(BOUNDS) + 1
 MAX_MEAN = 2**14
-PER_INDEX = LEVELS_PER_OCTAVE // PER_OCTAVE  #: levels
 
 Where = tuple[slice, slice, slice, slice]
 ALL = slice(None)
@@ -48,10 +46,10 @@ class Part(NamedTuple):
         The index of the table that says how far from it they will be.
     kind : int
         0 for the coarsest lattice, 1 for the others, then the bands.
-    base : ndarray of shape (n_channels here,)
-        What the scales of the channels alone say, in the units of a level; 0 is the first table.
+    base : ndarray that broadcasts to their shape
+        The index that the scale of the channel alone would give.
     context : ndarray of shape (n, n_values, rows, columns), integer
-        What else the table follows from.
+        What else it follows from: the class of activity.
     """
 
     where: Where
@@ -63,7 +61,7 @@ class Part(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Prior(abc.ABC):
+class Prior:
     """What the codes of a network are like.
 
     Parameters
@@ -74,11 +72,18 @@ class Prior(abc.ABC):
         The same of what the predictors leave of the low channels.
     predictors : ndarray of shape (N_LATTICES, n_low, 4 * n_low), int16
         Weights of the low channels of four neighbours, in units of ``2 ** -FRACTION``.
+    weights : ndarray of shape (n_bands, 2, n_low + n_bands - 1), int16
+        What the magnitudes of the low channels and of the bands before say of a band's: those at the same place, and
+        the sum of those at four neighbours; in units of ``2 ** -FRACTION``. The sum is the activity there.
+    indices : ndarray of shape (2 + n_bands, MAX_INDEX + 1, N_CLASSES), uint8
+        Tables by kind, base and class of activity.
     """
 
     scales: np.ndarray
     low_scales: np.ndarray
     predictors: np.ndarray
+    weights: np.ndarray
+    indices: np.ndarray
 
     @property
     def coarsest(self) -> int:
@@ -98,19 +103,23 @@ class Prior(abc.ABC):
                 raise ValueError(f"its prior's {name} should be {shape} {np.dtype(dtype)}")
         if self.coarsest > MAX_LEVEL:
             raise ValueError("its codes are larger than those of any image")
+        if self.indices.max() > MAX_INDEX:
+            raise ValueError("its prior names tables that there are not")
 
     def shapes(self, n_channels: int) -> dict[str, tuple[tuple[int, ...], type]]:
         """Return shape and type of the tensors, by name."""
-        n_low = min(N_LOW, n_channels)
+        n_low, n_bands = min(N_LOW, n_channels), len(bands(n_channels))
         return {
             "scales": ((n_channels,), np.int16),
             "low_scales": ((N_LATTICES, n_low), np.int16),
             "predictors": ((N_LATTICES, n_low, 4 * n_low), np.int16),
+            "weights": ((n_bands, 2, n_low + max(n_bands - 1, 0)), np.int16),
+            "indices": ((2 + n_bands, MAX_INDEX + 1, N_CLASSES), np.uint8),
         }
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return all that the prior knows, by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return dict(vars(self))
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Self:
@@ -128,94 +137,47 @@ class Prior(abc.ABC):
             That of the quantiser.
         """
         low = codes[:, : self.predictors.shape[1]]
-        n_low = low.shape[1]
         for lattice in lattices(*low.shape[2:]):
-            where = (ALL, slice(n_low), lattice.rows, lattice.columns)
-            base = base_of(self.low_scales[lattice.number, :n_low], level)
-            if not lattice.neighbours:
-                context = np.zeros((1, 1, 1, 1), np.int64)
-                yield Part(where, 0, self._coarsest_table(base), 0, base, context)
-                continue
-            near = near_values(low, lattice.neighbours).astype(np.int64)
-            weights = self.predictors[lattice.number].reshape(-1, 4, self.predictors.shape[1])[:n_low, :, :n_low]
-            total = np.einsum("ikj,nkjyx->niyx", weights.astype(np.int64), near)
-            mean = np.clip((total + (1 << FRACTION - 1)) >> FRACTION, -MAX_MEAN, MAX_MEAN)
-            spread = np.abs(near - mean[:, None]).sum(axis=1)
-            table, context = self._low_table(base, spread, lattice, level)
-            yield Part(where, mean, table, 1, base, context)
-        yield from self._band_parts(codes, level)
-
-    @abc.abstractmethod
-    def _coarsest_table(self, base: np.ndarray) -> np.ndarray:
-        """Return the tables of the coarsest lattice."""
-
-    @abc.abstractmethod
-    def _low_table(
-        self, base: np.ndarray, spread: np.ndarray, lattice: Lattice, level: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the tables of low channels, given how far neighbours are from what they predict, and the context."""
-
-    @abc.abstractmethod
-    def _band_parts(self, codes: np.ndarray, level: int) -> Iterator[Part]:
-        """Yield the parts that follow the low channels."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ActivityPrior(Prior):
-    """A prior in closed form: tables by the class of activity, a weighted sum of magnitudes.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n_bands, 2, n_low + n_bands - 1), int16
-        What the magnitudes of the low channels and of the bands before say of a band's: those at the same place, and
-        the sum of those at four neighbours; in units of ``2 ** -FRACTION``.
-    indices : ndarray of shape (2 + n_bands, MAX_INDEX + 1, N_CLASSES), uint8
-        Tables by kind, base and class of activity.
-    """
-
-    weights: np.ndarray
-    indices: np.ndarray
-
-    def shapes(self, n_channels: int) -> dict[str, tuple[tuple[int, ...], type]]:
-        """Return shape and type of the tensors, by name."""
-        n_low, n_bands = min(N_LOW, n_channels), len(bands(n_channels))
-        return super().shapes(n_channels) | {
-            "weights": ((n_bands, 2, n_low + max(n_bands - 1, 0)), np.int16),
-            "indices": ((2 + n_bands, MAX_INDEX + 1, N_CLASSES), np.uint8),
-        }
-
-    def check(self, n_channels: int) -> None:
-        """Refuse tensors that are not those of so many channels, and tables that there are not."""
-        super().check(n_channels)
-        if self.indices.max() > MAX_INDEX:
-            raise ValueError("its prior names tables that there are not")
-
-    def _coarsest_table(self, base: np.ndarray) -> np.ndarray:
-        return self._table(0, base, np.zeros((1, 1, 1, 1), np.int64))[0]
-
-    def _low_table(
-        self, base: np.ndarray, spread: np.ndarray, lattice: Lattice, level: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return self._table(1, base, 2 * spread)
-
-    def _band_parts(self, codes: np.ndarray, level: int) -> Iterator[Part]:
-        magnitudes = np.minimum(np.abs(codes[:, : self.predictors.shape[1]].astype(np.int64)), CAP)
+            yield self._low_part(low, lattice, level)
+        magnitudes = np.minimum(np.abs(low.astype(np.int64)), CAP)
+        seen: list[np.ndarray] = []
         for band, (start, stop) in enumerate(bands(len(self.scales))):
             if start >= codes.shape[1]:
                 return
             own, around = self.weights[band, :, : magnitudes.shape[1]].astype(np.int64)
             activity = weighted(own, magnitudes) + weighted(around, around_sum(magnitudes))
-            where = (ALL, slice(start, min(stop, codes.shape[1])), ALL, ALL)
-            base = base_of(self.scales[where[1]], level)
-            table, group = self._table(2 + band, base, activity >> FRACTION - 3)
-            yield Part(where, 0, table, 2 + band, base, group)
-            total = np.minimum(np.abs(codes[where].astype(np.int64)), CAP).sum(axis=1, keepdims=True)
+            inside = slice(start, min(stop, codes.shape[1]))
+            whole = self._part(
+                (ALL, inside, ALL, ALL), 0, 2 + band, self.scales[inside], activity >> FRACTION - 3, level
+            )
+            yield from self._parts_of_band(whole, codes, level, seen)
+            total = np.minimum(np.abs(codes[whole.where].astype(np.int64)), CAP).sum(axis=1, keepdims=True)
             magnitudes = np.concatenate([magnitudes, total], axis=1)
 
-    def _table(self, kind: int, base: np.ndarray, activity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return tables and classes of activity."""
+    def _low_part(self, low: np.ndarray, lattice: Lattice, level: int) -> Part:
+        n_low = low.shape[1]
+        where = (ALL, slice(n_low), lattice.rows, lattice.columns)
+        scales = self.low_scales[lattice.number, :n_low]
+        if not lattice.neighbours:
+            return self._part(where, 0, 0, scales, np.zeros((1, 1, 1, 1), np.int64), level)
+        near = near_values(low, lattice.neighbours).astype(np.int64)
+        weights = self.predictors[lattice.number].reshape(-1, 4, self.predictors.shape[1])[:n_low, :, :n_low]
+        total = np.einsum("ikj,nkjyx->niyx", weights.astype(np.int64), near)
+        mean = np.clip((total + (1 << FRACTION - 1)) >> FRACTION, -MAX_MEAN, MAX_MEAN)
+        spread = 2 * np.abs(near - mean[:, None]).sum(axis=1)
+        return self._part(where, mean, 1, scales, spread, level)
+
+    def _parts_of_band(self, whole: Part, codes: np.ndarray, level: int, seen: list[np.ndarray]) -> Iterator[Part]:
+        """Yield the parts that a band is coded in: here, the whole. What `seen` holds is left for the next bands."""
+        yield whole
+
+    def _part(
+        self, where: Where, mean: np.ndarray | int, kind: int, scales: np.ndarray, activity: np.ndarray, level: int
+    ) -> Part:
+        base = (scales.astype(np.int64) - level) // (LEVELS_PER_OCTAVE // PER_OCTAVE) + BELOW * PER_OCTAVE
+        base = np.clip(base, 0, MAX_INDEX)[None, :, None, None]
         group = np.searchsorted(BOUNDS, activity, side="right")
-        return self.indices[kind, index_of(base)[None, :, None, None], group].astype(np.int64), group
+        return Part(where, mean, self.indices[kind, base, group].astype(np.int64), kind, base, group)
 
 
 def bands(n_channels: int) -> list[tuple[int, int]]:
@@ -230,16 +192,6 @@ def bands(n_channels: int) -> list[tuple[int, int]]:
     while edges[-1] < n_channels:
         edges.append(min(2 * edges[-1], n_channels))
     return list(itertools.pairwise(edges))
-
-
-def base_of(scales: np.ndarray, level: int) -> np.ndarray:
-    """Return what standard deviations come to in integer codes, in the units of a level; 0 is the first table."""
-    return scales.astype(np.int64) - level + BELOW * LEVELS_PER_OCTAVE
-
-
-def index_of(scale: np.ndarray) -> np.ndarray:
-    """Return the indices of the tables for scales as `base_of` returns them."""
-    return np.clip(scale // PER_INDEX, 0, MAX_INDEX)
 
 
 def near_values(codes: np.ndarray, neighbours: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -16,10 +16,9 @@ from embudo.codec.prior import (
     FRACTION,
     N_CLASSES,
     N_LOW,
-    ActivityPrior,
+    Prior,
     around_sum,
     bands,
-    index_of,
     near_values,
 )
 from embudo.codec.quantize import LEVELS_PER_OCTAVE, Quantizer, step_of
@@ -43,7 +42,7 @@ def fit_coder(latents: Latents) -> StreamCoder:
     n_channels = latents[0].shape[1]
     n_low, n_bands = min(N_LOW, n_channels), len(bands(n_channels))
     predictors, low_scales = fit_predictors([y[:, :n_low] for y in latents])
-    prior = ActivityPrior(
+    prior = Prior(
         log_scales(_mean_squares(latents)),
         low_scales,
         predictors,
@@ -153,8 +152,7 @@ def fit_indices(coder: StreamCoder, latents: Latents) -> np.ndarray:
     counts, squares = np.zeros(shape), np.zeros(shape)
     for codes, scaled, level in _quantized(coder, latents):
         for part in coder.prior.parts(codes, level):
-            base = index_of(part.base)[None, :, None, None]
-            cell = (part.kind * shape[1] + base) * shape[2] + part.context
+            cell = (part.kind * shape[1] + part.base) * shape[2] + part.context
             left = np.square(scaled[part.where] - part.mean)
             cell = np.broadcast_to(cell, left.shape).ravel()
             counts += np.bincount(cell, minlength=counts.size).reshape(shape)
