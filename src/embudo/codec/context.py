@@ -47,7 +47,8 @@ class IntegerNetwork:
         for weight, bias in self._layers[:-1]:
             h = np.clip(np.floor((h @ weight + bias) / 2**FRACTION), 0, MAX_HIDDEN)
         weight, bias = self._layers[-1]
-        return np.floor((h @ weight + bias) / 2**FRACTION).astype(np.int64)
+        outputs: np.ndarray = np.floor((h @ weight + bias) / 2**FRACTION).astype(np.int64)
+        return outputs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from embudo.codec.context import N_HIDDEN, NetworkPrior
 from embudo.codec.images import Images
@@ -61,13 +61,10 @@ def _take_over(codec: ImageCodec) -> None:
 def _fit_closed_form(codec: ImageCodec, images: Images) -> None:
     """Fit the linear codec: the transform by PCA, the coder by counting."""
     mean, axes = principal_axes(images, codec.block)
-    codec.module_ = module = codec._empty_network(torch.float32, "cpu")
-    with torch.no_grad():
-        weight = torch.from_numpy(axes[: codec.n_components_].astype(np.float16)).float()  # as a model file holds it
-        offset = torch.from_numpy(mean).float()
-        module.projection.weight.copy_(weight)
-        module.projection.bias.copy_(-(weight.sum(dim=(2, 3)) @ offset))
-        module.mean.copy_(offset)
+    weight = torch.from_numpy(axes[: codec.n_components_].astype(np.float16)).float()  # as a model file holds it
+    offset = torch.from_numpy(mean).float()
+    bias = -(weight.sum(dim=(2, 3)) @ offset)
+    codec._load_weights({"projection.weight": weight, "projection.bias": bias, "mean": offset})
     codec.coder_ = fit_coder(_latents(codec, images))
 
 
@@ -189,13 +186,18 @@ def _train(codec: ImageCodec, stage: str, objective: Objective, rows: tuple[Tens
     training, validation = codec.training_, None
     if training.validation_fraction:
         parts = split(len(rows[0]), training.validation_fraction, codec.seed_)
-        rows, validation = (tuple(TensorRows(part.take(torch.from_numpy(i))) for part in rows) for i in parts)
+        rows, validation = (_taken(rows, torch.from_numpy(indices)) for indices in parts)
     n_rows = len(rows[0])
     training = dataclasses.replace(training, batch_size=training.batch_rows(n_rows), epochs=training.n_epochs(n_rows))
     if training.run_dir is not None:
         training = dataclasses.replace(training, run_dir=Path(training.run_dir) / stage)
     codec.history_ = codec.training_history_[stage] = {}
     codec._train(AutogradStep(objective, training, resolve_runtime(training)), rows, training, validation)
+
+
+def _taken(rows: tuple[TensorRows, TensorRows], indices: Tensor) -> tuple[TensorRows, TensorRows]:
+    features, targets = rows
+    return TensorRows(features.take(indices)), TensorRows(targets.take(indices))
 
 
 def rate_distortion(codec: ImageCodec, images: Images) -> History:
