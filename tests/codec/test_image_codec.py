@@ -42,7 +42,7 @@ def test_two_dimensions_are_grey(codec, small):
 @pytest.mark.parametrize("name", ["codec", "trained_codec", "grey_codec"])
 def test_size_and_error_follow_the_quality(request, photographs, name):
     codec = request.getfixturevalue(name)
-    image = photographs[1][..., : codec.channels_]
+    image = photographs[0][..., : codec.channels_]
     files = [codec.encode(image, quality) for quality in range(1, 101, 3)]
     sizes = [len(data) for data in files]
     assert sizes == sorted(sizes)
@@ -175,7 +175,7 @@ def test_finetuning_begins_with_the_codec_that_comes_along(photographs, monkeypa
     shipped = ImageCodec.pretrained()
     grey = [image[:160, :160, 1] for image in photographs]
     codec = ImageCodec(training=Training(3, batch_size=256, optimizer=Adam(1e-3)), random_state=0).fit(grey)
-    np.testing.assert_array_equal(codec.module_.projection.weight.numpy(), shipped.module_.projection.weight.numpy())
+    np.testing.assert_array_equal(*(c.module_.projection.weight.detach().numpy() for c in (codec, shipped)))
     sizes = [sum(len(c.encode(image, 60)) for image in grey) for c in (codec, shipped)]
     assert sizes[0] < sizes[1]
 
