@@ -36,7 +36,8 @@ def main() -> None:
     )
     codec = ImageCodec(method=options.method, training=training, random_state=options.random_state)
     codec.fit(training_images(options.data), X_val=list(validation_images(options.data).values()))
-    codec.set_params(method="finetune", training=None, random_state=None).save(options.output)  # as what `fit` begins with
+    codec.set_params(method="finetune", training=None, random_state=None)  # what `fit` begins with
+    codec.save(options.output)
     for row in zip(*codec.history_.values(), strict=True):
         print("  ".join(f"{name} {value:.4g}" for name, value in zip(codec.history_, row, strict=True)))
 

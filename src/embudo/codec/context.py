@@ -107,9 +107,8 @@ class NetworkPrior(Prior):
         part = super()._low_part(low, lattice, level)
         if not lattice.neighbours:
             return part
-        away = np.abs(near_values(low, lattice.neighbours).astype(np.int64) - np.asarray(part.mean)[:, None]).sum(
-            axis=1
-        )
+        near = near_values(low, lattice.neighbours).astype(np.int64)
+        away = np.abs(near - np.asarray(part.mean)[:, None]).sum(axis=1)
         spread = np.zeros((len(low), self.predictors.shape[1], *away.shape[2:]), np.int64)
         spread[:, : away.shape[1]] = away
         return self._corrected(part, 0, _with_constants([log_of(spread)], level, lattice.number, N_LATTICES))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,9 +92,6 @@ def _crops(images: Images, block: int) -> Iterator[np.ndarray]:
             return
 
 
-# ---------------------------------------------------------------------- the prior
-
-
 def _train_prior(codec: ImageCodec, images: Images) -> None:
     """Teach the networks of the prior how large codes will be, one network after the other; count the tables again."""
     prior = _network_prior(codec)
@@ -121,7 +119,8 @@ def _network_prior(codec: ImageCodec) -> NetworkPrior:
     generator = torch.Generator().manual_seed(codec.seed_)
     networks = []
     for n_inputs, n_outputs in NetworkPrior.sizes(codec.n_components_):
-        layers = [nn.Linear(n_inputs, N_HIDDEN), nn.Linear(N_HIDDEN, N_HIDDEN), nn.Linear(N_HIDDEN, n_outputs)]
+        widths = [n_inputs, N_HIDDEN, N_HIDDEN, n_outputs]
+        layers = [nn.utils.skip_init(nn.Linear, *pair) for pair in pairwise(widths)]
         for layer in layers:
             nn.init.kaiming_uniform_(layer.weight, a=5**0.5, generator=generator)
             nn.init.zeros_(layer.bias)
@@ -157,7 +156,7 @@ def _prior_rows(
         for part in prior.parts(codes, level):
             if part.kind:
                 n_outputs = len(prior.networks[part.kind - 1].layers[-1][1])
-                magnitudes = np.abs(codes[part.where] - part.mean)
+                magnitudes = np.minimum(np.abs(codes[part.where] - part.mean), np.iinfo(np.int16).max)
                 n_active = magnitudes.shape[1]
                 target = np.full((1 + 2 * n_outputs, magnitudes[:, 0].size), NOT_CODED, np.int16)
                 target[0] = weight

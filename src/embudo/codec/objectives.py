@@ -65,7 +65,7 @@ def trainable(network: IntegerNetwork) -> nn.Sequential:
     """Return a network that computes in floating point what one on integers does."""
     layers: list[nn.Module] = []
     for number, (weight, bias) in enumerate(network.layers):
-        layer = nn.Linear(*reversed(weight.shape))
+        layer = nn.utils.skip_init(nn.Linear, *reversed(weight.shape))
         scale = 2**FRACTION * (PER_OCTAVE if number == len(network.layers) - 1 else 1)
         layer.weight.data = torch.from_numpy(weight.astype(np.float32) / scale)
         layer.bias.data = torch.from_numpy(bias.astype(np.float32) / (scale * UNIT))
@@ -79,11 +79,12 @@ def in_integers(network: nn.Sequential) -> IntegerNetwork:
     layers = []
     for layer in linear:
         scale = 2**FRACTION * (PER_OCTAVE if layer is linear[-1] else 1)
-        weight, bias = (p.detach().cpu().double().numpy() for p in (layer.weight, layer.bias))
-        layers.append(
-            (
-                np.clip(np.rint(weight * scale), -(2**15), 2**15 - 1).astype(np.int16),
-                np.clip(np.rint(bias * scale * UNIT), -(2**31), 2**31 - 1).astype(np.int32),
-            )
-        )
+        layers.append((_rounded(layer.weight * scale, np.int16), _rounded(layer.bias * (scale * UNIT), np.int32)))
     return IntegerNetwork(layers)
+
+
+def _rounded(values: Tensor, dtype: type[np.signedinteger]) -> np.ndarray:
+    limits = np.iinfo(dtype)
+    rounded = np.rint(values.detach().cpu().double().numpy())
+    integers: np.ndarray = np.clip(rounded, limits.min, limits.max).astype(dtype)
+    return integers
