@@ -109,7 +109,8 @@ def test_several_images_in_one_file(embudo, tmp_path):
 
 def test_a_codec_of_ones_own(embudo, pictures, tmp_path):
     mine = tmp_path / "mine.safetensors"
-    outcome = embudo("train-codec", pictures, "-o", mine, "--block", 8, "--validation-fraction", 0.4)
+    options = ("--method", "linear", "--block", 8, "--validation-fraction", 0.4)
+    outcome = embudo("train-codec", pictures, "-o", mine, *options)
     assert outcome.status == 0, outcome.err
     codec = ImageCodec.load(mine)
     assert codec.model_id_ in outcome.out
@@ -143,6 +144,8 @@ CASES = {
     "format": ("decompress {o}/good.emb -o {o}/a.xyz", 2, ".png"),
     "folder without": ("decompress {p} -o {o}/out", 1, "no .emb file"),
     "block": ("train-codec {p} -o {o}/m.safetensors --block 5", 2, "ImageCodec.block"),
+    "another block": ("train-codec {p} -o {o}/m.safetensors --block 8", 2, "finetune"),
+    "method": ("train-codec {p} -o {o}/m.safetensors --method lineal", 2, "did you mean 'linear'"),
     "codec ending": ("train-codec {p} -o {o}/m.pt", 2, ".safetensors"),
     "info": ("info {o}/text.emb", 1, "not an .emb file"),
 }

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
-from embudo import ImageCodec
+from embudo import ImageCodec, Training
+from embudo.codec import learning
 
 
 @pytest.fixture(scope="session")
@@ -14,12 +15,21 @@ def photographs():
 
 @pytest.fixture(scope="session")
 def codec(photographs):
-    return ImageCodec(block=8).fit(photographs)
+    return ImageCodec(block=8, method="linear").fit(photographs)
+
+
+@pytest.fixture(scope="session")
+def trained_codec(photographs):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "N_PLACES", 2**15)
+        return ImageCodec(block=8, method="scratch", training=Training(4, batch_size=512), random_state=0).fit(
+            photographs
+        )
 
 
 @pytest.fixture(scope="session")
 def grey_codec(photographs):
-    return ImageCodec(12, block=4).fit([image[..., 1] for image in photographs])
+    return ImageCodec(12, block=4, method="linear").fit([image[..., 1] for image in photographs])
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Images to bytes and back."""
 
 import pickle
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -10,11 +11,12 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from embudo import ImageCodec, load
+from embudo import Adam, ImageCodec, Training, load
+from embudo.codec import learning
 from embudo.codec.container import unpack
 from embudo.codec.images import unpack_metadata
-from embudo.codec.tiles import blocks_of, segments
-from embudo.codec.transform import principal_axes
+from embudo.codec.tiles import segments
+from embudo.codec.transform import decoded, overlapped_blocks, principal_axes
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.metrics.reconstruction import psnr
 
@@ -38,10 +40,10 @@ def test_two_dimensions_are_grey(codec, small):
     np.testing.assert_array_equal(codec.decode(codec.encode(small[..., 0])), codec.decode(codec.encode(small[..., :1])))
 
 
-@pytest.mark.parametrize("name", ["codec", "grey_codec"])
+@pytest.mark.parametrize("name", ["codec", "trained_codec", "grey_codec"])
 def test_size_and_error_follow_the_quality(request, photographs, name):
     codec = request.getfixturevalue(name)
-    image = photographs[1][..., : codec.channels_]
+    image = photographs[0][..., : codec.channels_]
     files = [codec.encode(image, quality) for quality in range(1, 101, 3)]
     sizes = [len(data) for data in files]
     assert sizes == sorted(sizes)
@@ -57,15 +59,26 @@ def test_tiles_leave_no_seams(codec, photographs):
     image = np.tile(photographs[0], (3, 4, 1))[:560, :1100]
     whole = torch.from_numpy(image[:560, :1096]).permute(2, 0, 1)[None].float()
     with torch.no_grad():
-        expected = codec.module_.encode(whole).numpy()[0]
+        h = codec.module_.encode(whole)
+        expected, reconstruction = h.numpy()[0], codec.module_.decode(h)[0]
     found = np.zeros_like(expected)
     groups = list(segments(1, 560, 1096))
-    for tiles, y in zip(groups, codec._latents(image[None, :, :1096]), strict=True):
+    latents = list(codec._latents(image[None, :, :1096]))
+    for tiles, y in zip(groups, latents, strict=True):
         for tile, codes in zip(tiles, y, strict=True):
             top, left = tile.top // 8, tile.left // 8
             found[:, top : top + codes.shape[1], left : left + codes.shape[2]] = codes
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert len(groups) > 4
+    back = np.zeros((3, 560, 1096), np.float32)
+    tiles = [
+        (tile, torch.from_numpy(codes))
+        for group, y in zip(groups, latents, strict=True)
+        for tile, codes in zip(group, y, strict=True)
+    ]
+    for (_, rows, columns), x in decoded(codec.module_, tiles, (560, 1096)):
+        back[:, rows, columns] = x
+    np.testing.assert_allclose(back, reconstruction, atol=2e-3)
 
 
 @pytest.mark.parametrize("what", ["encode", "decode"])
@@ -122,7 +135,7 @@ def test_metadata_are_kept(codec, small):
 
 
 def test_the_axes_are_those_of_pca(photographs):
-    blocks = blocks_of(photographs[0], 4).reshape(-1, 48).astype(float)
+    blocks = overlapped_blocks(photographs[0], 4) + 128
     mean, axes = principal_axes([photographs[0]], 4)
     centred = blocks - np.repeat(mean, 16)
     pca = PCA(10).fit(np.concatenate([centred, -centred]))  # about the mean colour, not the mean block
@@ -131,9 +144,9 @@ def test_the_axes_are_those_of_pca(photographs):
 
 
 def test_fewer_components_keep_what_pca_keeps(photographs):
-    codec = ImageCodec(6, block=4).fit(photographs)
+    codec = ImageCodec(6, block=4, method="linear").fit(photographs)
     image = photographs[0][:208, :320]
-    blocks = blocks_of(image, 4).reshape(-1, 48).astype(float)
+    blocks = overlapped_blocks(image, 4) + 128
     mean, axes = principal_axes(photographs, 4)
     kept = axes[:6].reshape(6, 48)
     centred = blocks - np.repeat(mean, 16)
@@ -146,7 +159,7 @@ def test_fitting_beats_what_was_fitted_elsewhere(codec, grey_codec):
 
     images = (load_digits().images * 15).astype(np.uint8)[..., None]
     images = images.repeat(2, axis=1).repeat(2, axis=2)
-    own = ImageCodec(block=8).fit(images[:1500])
+    own = ImageCodec(block=8, method="linear").fit(images[:1500])
     held_out = images[1500:1560]
     size = len(own.encode(held_out, 50))
     other = codec.decode(codec.encode(held_out, max_bytes=size))
@@ -154,10 +167,40 @@ def test_fitting_beats_what_was_fitted_elsewhere(codec, grey_codec):
 
 
 def test_held_out_images_give_a_curve(photographs):
-    history = ImageCodec(block=4).fit(photographs[:1], X_val=photographs[1:]).history_
+    history = ImageCodec(block=4, method="linear").fit(photographs[:1], X_val=photographs[1:]).history_
     assert len(history["quality"]) == len(history["psnr"]) == len(history["bits_per_pixel"])
     assert history["psnr"] == sorted(history["psnr"])
     assert history["bits_per_pixel"] == sorted(history["bits_per_pixel"])
+
+
+def test_training_goes_on_where_it_was(photographs, tmp_path, monkeypatch):
+    """Of a training that was stopped, the networks that are learnt are not learnt again."""
+    monkeypatch.setattr(learning, "N_PLACES", 2**12)
+    training = Training(2, batch_size=256, run_dir=tmp_path)
+    codec = ImageCodec(block=4, method="scratch", training=training, random_state=0).fit(photographs)
+    assert list(codec.training_history_) == [f"network {i}" for i in range(4)]
+    shutil.rmtree(tmp_path / "network 3")
+    again = clone(codec).fit(photographs)
+    assert again.model_id_ == codec.model_id_
+    with pytest.raises(InvalidParameter, match="random_state"):
+        clone(codec).set_params(random_state=None).fit(photographs)
+
+
+def test_finetuning_begins_with_the_codec_that_comes_along(photographs, monkeypatch):
+    """And suits the images better than that."""
+    monkeypatch.setattr(learning, "N_PLACES", 2**11)
+    shipped = ImageCodec.pretrained()
+    grey = [image[:160, :160, 1] for image in photographs]
+    codec = ImageCodec(training=Training(3, batch_size=256, optimizer=Adam(1e-3)), random_state=0).fit(grey)
+    np.testing.assert_array_equal(*(c.module_.projection.weight.detach().numpy() for c in (codec, shipped)))
+    sizes = [sum(len(c.encode(image, 60)) for image in grey) for c in (codec, shipped)]
+    assert sizes[0] < sizes[1]
+
+
+def test_what_does_not_come_along_cannot_be_finetuned(photographs):
+    for params in ({"block": 8}, {"n_components": 50}):
+        with pytest.raises(InvalidParameter, match='method="scratch"'):
+            ImageCodec(**params).fit(photographs)
 
 
 def test_a_folder_of_images(tmp_path, photographs):
@@ -165,7 +208,10 @@ def test_a_folder_of_images(tmp_path, photographs):
 
     for i, image in enumerate(photographs):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
-    assert ImageCodec(block=4).fit(tmp_path).model_id_ == ImageCodec(block=4).fit(photographs).model_id_
+    assert (
+        ImageCodec(block=4, method="linear").fit(tmp_path).model_id_
+        == ImageCodec(block=4, method="linear").fit(photographs).model_id_
+    )
 
 
 def test_files_of_codecs(codec, small, tmp_path):
@@ -224,11 +270,11 @@ def test_what_is_no_image(codec, image, error, phrase):
 
 def test_what_cannot_be_fitted_or_used(photographs, grey_codec, small):
     with pytest.raises(InvalidParameter, match="block"):
-        ImageCodec(block=7).fit(photographs)
+        ImageCodec(block=7, method="linear").fit(photographs)
     with pytest.raises(InvalidParameter, match="smaller block"):
-        ImageCodec(block=64).fit(photographs)
+        ImageCodec(block=64, method="linear").fit(photographs)
     with pytest.raises(InvalidParameter, match="n_components"):
-        ImageCodec(49, block=4).fit(photographs)
+        ImageCodec(49, block=4, method="linear").fit(photographs)
     with pytest.raises(InvalidData, match="no image"):
         ImageCodec().fit([])
     with pytest.raises(InvalidData, match="grey"):

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import click
 
+from embudo.cli.options import Word
 from embudo.cli.output import check_output
 
 
 @click.command("train-codec")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The codec: .safetensors.")
+@click.option(
+    "--method",
+    type=Word(["finetune", "scratch", "linear"]),
+    default="finetune",
+    show_default=True,
+    help="Begin with the codec that comes along, or with nothing; linear: in closed form, within seconds.",
+)
 @click.option("--block", type=int, default=16, show_default=True, help="Pixels on the side of a block.")
 @click.option("--components", "n_components", type=int, help="Channels of the code.  [default: all of a block]")
 @click.option(
@@ -22,9 +30,26 @@ from embudo.cli.output import check_output
     show_default=True,
     help="Share of the images to measure on, not learnt from.",
 )
-@click.option("--random-state", "--seed", type=int, default=0, show_default=True, help="Decides which these are.")
+@click.option("--epochs", type=int, default=20, show_default=True, help="Passes over the codes in training.")
+@click.option("--run-dir", type=click.Path(), help="Folder that keeps the training: stopped, it goes on from there.")
+@click.option(
+    "--random-state",
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Decides which these are, and first weights.",
+)
 def train_codec(
-    folder: Path, output: Path, block: int, n_components: int | None, validation_fraction: float, random_state: int
+    folder: Path,
+    output: Path,
+    method: str,
+    block: int,
+    n_components: int | None,
+    validation_fraction: float,
+    epochs: int,
+    run_dir: str | None,
+    random_state: int,
 ) -> None:
     """Learn a codec from the images in FOLDER: pictures like those that it shall compress.
 
@@ -42,7 +67,8 @@ def train_codec(
     order = np.random.default_rng(random_state).permutation(len(paths))
     learnt, held_out = ([paths[i] for i in sorted(part)] for part in (order[n_held_out:], order[:n_held_out]))
     started = time.perf_counter()
-    codec = ImageCodec(n_components, block=block).fit(learnt, X_val=held_out or None)
+    codec = ImageCodec(n_components, block=block, method=method, random_state=random_state)
+    codec.set_params(training__epochs=epochs, training__run_dir=run_dir).fit(learnt, X_val=held_out or None)
     seconds = time.perf_counter() - started
     codec.save(output)
     click.echo(f"Learnt from {len(learnt)} images in {seconds:.1f} s: model {codec.model_id_}")

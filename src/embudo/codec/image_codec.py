@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from embudo.codec.container import Container, Header, pack, unpack
 from embudo.codec.images import as_frames, as_images, pack_chunks, unpack_alpha
@@ -18,14 +20,16 @@ from embudo.codec.persistence import load, model_id, save, tensors_of
 from embudo.codec.quantize import level_of
 from embudo.codec.rate import finest_within
 from embudo.codec.streams import StreamCoder
-from embudo.codec.tiles import LARGEST_BLOCK, filled, segments
-from embudo.codec.transform import linear_network
+from embudo.codec.tiles import LARGEST_BLOCK, Tile, filled, segments
+from embudo.codec.transform import CodecNetwork, decoded
 from embudo.engine.history import History
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, check_number
 from embudo.models.composed import Composed
-from embudo.nn.network import Network
+from embudo.parts.optimizers import Adam
+from embudo.parts.training import Training
 
 BLOCKS = tuple(2**k for k in range(2, LARGEST_BLOCK.bit_length()))
+METHODS = ("finetune", "scratch", "linear")
 MAX_FEATURES = 4096  #: of a block: PCA takes the cube of them in time
 
 
@@ -36,7 +40,8 @@ class ImageCodec(Composed):
     that costs more error than it saves bits, and entropy-coded; the decoder g turns them back. This is transform
     coding (Goyal 2001, Theoretical foundations of transform coding), the transform learnt from images.
 
-    Here f and g are linear: PCA of blocks, fitted in closed form.
+    f and g are linear: PCA of blocks that overlap, fitted in closed form. How many bits a code takes depends on the
+    codes before it: networks, trained by gradient, say how large it will be.
 
     Parameters
     ----------
@@ -44,10 +49,18 @@ class ImageCodec(Composed):
         Channels of the code. None is as many as a block has values: what is left out is then the quality's to say.
     block : {16, 4, 8, 32, 64}, default=16
         Pixels on the side of a block. Smaller ones suit small images.
+    method : {"finetune", "scratch", "linear"}, default="finetune"
+        How `fit` learns: by training that begins with the codec that comes with the package, whose block and number of
+        components these must be; by PCA, and training from random weights; or in closed form alone, within seconds.
+    training : Training, optional
+        How the networks are trained; a sample is the codes of one place. With `run_dir`, a training that was stopped
+        goes on. None is ``Training(20, batch_size=1024, optimizer=Adam(2e-3), schedule="warmup_cosine")``.
+    random_state : int, RandomState or None, default=None
+        Decides which codes are learnt from, in what order, and the first weights.
 
     Attributes
     ----------
-    module_ : Network
+    module_ : CodecNetwork
         Encoder and decoder, in torch.
     coder_ : StreamCoder
         Quantiser and entropy coder.
@@ -57,13 +70,15 @@ class ImageCodec(Composed):
         8 hexadecimal digits that depend on all that decodes a file.
     history_ : dict of lists
         Rate and distortion on images that were held out: quality, bits_per_pixel, psnr.
+    training_history_ : dict of dict of lists
+        What the training of each network came to after each epoch, by network.
 
     Examples
     --------
     >>> from sklearn.datasets import load_sample_images
     >>> from embudo import ImageCodec
     >>> china, flower = load_sample_images().images
-    >>> codec = ImageCodec(block=8).fit([flower])
+    >>> codec = ImageCodec(block=8, method="linear").fit([flower])
     >>> data = codec.encode(china, bpp=1)
     >>> len(data) <= 427 * 640 / 8
     True
@@ -71,16 +86,31 @@ class ImageCodec(Composed):
     (427, 640, 3)
     """
 
-    module_: Network
+    _default_parts = MappingProxyType(
+        {"training": Training(20, batch_size=1024, optimizer=Adam(2e-3), schedule="warmup_cosine")}
+    )
+    module_: CodecNetwork
     coder_: StreamCoder
     channels_: int
     n_components_: int
     model_id_: str
     history_: History
+    training_history_: dict[str, History]
 
-    def __init__(self, n_components: int | None = None, *, block: int = 16) -> None:
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        block: int = 16,
+        method: str = "finetune",
+        training: Training | None = None,
+        random_state: Any = None,
+    ) -> None:
         self.n_components = n_components
         self.block = block
+        self.method = method
+        self.training = training
+        self.random_state = random_state
 
     @classmethod
     def pretrained(cls) -> ImageCodec:
@@ -108,9 +138,16 @@ class ImageCodec(Composed):
         InvalidParameter
         """
         images = as_images(X)
+        if self.method == "finetune":
+            images.channels = 3
         self.check_sizes(images.channels)
+        self.training_ = self._part("training", Training)
+        self._check_patience(self.training_, validated=False)
+        self._check_repeatable(self.training_)
+        self.seed_ = self._draw_seed()
         self.channels_ = images.channels
         self.n_components_ = self.n_components or images.channels * self.block**2
+        self.training_history_ = {}
         learn(self, images)
         self.model_id_ = model_id(tensors_of(self))
         self.history_ = {} if X_val is None else rate_distortion(self, as_images(X_val))
@@ -124,6 +161,12 @@ class ImageCodec(Composed):
         InvalidParameter
         """
         check_choice("ImageCodec.block", self.block, BLOCKS)
+        check_choice("ImageCodec.method", self.method, METHODS)
+        if self.method == "finetune" and (self.block != 16 or self.n_components is not None):
+            raise InvalidParameter(
+                'ImageCodec.method="finetune" goes on with the codec that comes with the package, of blocks of 16 and '
+                'all their components: choose method="scratch" or "linear" for others.'
+            )
         features = channels * self.block**2
         if features > MAX_FEATURES:
             raise InvalidParameter(
@@ -133,8 +176,8 @@ class ImageCodec(Composed):
         if self.n_components is not None:
             check_number("ImageCodec.n_components", self.n_components, low=1, high=features, integer=True)
 
-    def _build_network(self) -> Network:
-        return linear_network(self.n_components_, self.channels_, self.block)
+    def _build_network(self) -> CodecNetwork:  # type: ignore[override]
+        return CodecNetwork(self.n_components_, self.channels_, self.block)
 
     # ------------------------------------------------------------------ coding
 
@@ -228,28 +271,34 @@ class ImageCodec(Composed):
             raise FileFormatError("The .emb file is damaged: it is in colour, and its model is not.")
         frames = np.empty((header.frames, header.height, header.width, header.channels), np.uint8)
         unpack_alpha(container, frames[..., colours:])
-        for tiles, segment in zip(segments(*frames.shape[:3]), container.segments, strict=True):
-            grid = (-(-tiles[0].height // self.block), -(-tiles[0].width // self.block))
-            y = self.coder_.decode(segment, (len(tiles), self.n_components_, *grid), header.level)
-            for tile, pixels in zip(tiles, self._pixels(y, colours), strict=True):
-                frames[tile.where][..., :colours] = pixels[: tile.height, : tile.width]
+        codes = self._codes(container, frames.shape[:3])
+        for where, pixels in decoded(self.module_, codes, (header.height, header.width)):
+            frames[where][..., :colours] = _as_pixels(pixels, colours)
         return frames if header.frames > 1 else frames[0]
+
+    def _codes(self, container: Container, shape: tuple[int, int, int]) -> Iterator[tuple[Tile, Tensor]]:
+        """Yield the tiles of a file, each with its codes, shape (n_components_, height, width)."""
+        for tiles, segment in zip(segments(*shape), container.segments, strict=True):
+            grid = (-(-tiles[0].height // self.block), -(-tiles[0].width // self.block))
+            y = self.coder_.decode(segment, (len(tiles), self.n_components_, *grid), container.header.level)
+            yield from zip(tiles, torch.from_numpy(y), strict=True)
 
     @torch.inference_mode()
     def _latents(self, frames: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the codes h = f(x) of each segment, shape (n, n_components_, height, width)."""
         for tiles in segments(*frames.shape[:3]):
-            pixels = filled(np.stack([frames[tile.where] for tile in tiles]), self.block)
-            x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-            yield self.module_.encode(x.expand(-1, self.channels_, -1, -1)).numpy()
+            yield np.stack([self._latent(frames, tile) for tile in tiles])
 
-    @torch.inference_mode()
-    def _pixels(self, y: np.ndarray, colours: int) -> np.ndarray:
-        """Return the pixels x' = g(h) of a segment, shape (n, height, width, colours), uint8."""
-        x = self.module_.decode(torch.from_numpy(y))
-        x = x if colours == self.channels_ else x.mean(dim=1, keepdim=True)
-        pixels: np.ndarray = x.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        return pixels
+    def _latent(self, frames: np.ndarray, tile: Tile) -> np.ndarray:
+        """Return the codes of a tile, from its pixels and those of a block around it, as far as there are any."""
+        block = self.block
+        top, left = max(tile.top - block, 0), max(tile.left - block, 0)
+        window = frames[tile.frame, top : tile.top + tile.height + block, left : tile.left + tile.width + block]
+        x = torch.from_numpy(filled(window[None], block)).permute(0, 3, 1, 2).float()
+        h = self.module_.encode(x.expand(-1, self.channels_, -1, -1))[0].numpy()
+        rows, columns = (tile.top - top) // block, (tile.left - left) // block
+        codes: np.ndarray = h[:, rows : rows - (-tile.height // block), columns : columns - (-tile.width // block)]
+        return codes
 
     # ------------------------------------------------------------------ files
 
@@ -274,3 +323,10 @@ class ImageCodec(Composed):
             If the file is missing, damaged, or not a codec.
         """
         return load(path)
+
+
+def _as_pixels(x: Tensor, colours: int) -> np.ndarray:
+    """Return images of shape (channels, height, width) as pixels, shape (height, width, colours), uint8."""
+    x = x if colours == len(x) else x.mean(dim=0, keepdim=True)
+    pixels: np.ndarray = x.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    return pixels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -14,6 +13,7 @@ import safetensors.numpy
 import torch
 
 import embudo
+from embudo.codec.context import NetworkPrior
 from embudo.codec.entropy import N_TABLES, Tables
 from embudo.codec.prior import Prior
 from embudo.codec.quantize import Quantizer
@@ -36,7 +36,7 @@ def tensors_of(codec: ImageCodec) -> dict[str, np.ndarray]:
     coder = codec.coder_
     return {
         **{f"module.{name}": w.astype(np.float16) if w.ndim > 1 else w for name, w in weights.items()},
-        **{f"prior.{name}": tensor for name, tensor in vars(coder.prior).items()},
+        **{f"prior.{name}": tensor for name, tensor in coder.prior.tensors().items()},
         "tables": coder.quantizer.tables.frequencies.astype(np.uint16),
         "shrinkage": coder.quantizer.shrinkage,
     }
@@ -63,6 +63,7 @@ def save(codec: ImageCodec, path: str | Path) -> None:
         "n_components": codec.n_components_,
         "model_id": codec.model_id_,
         "history": codec.history_,
+        "training_history": codec.training_history_,
         "versions": {"embudo": embudo.__version__, "torch": torch.__version__, "numpy": np.__version__},
     }
     write_atomically(path, safetensors.numpy.save(tensors_of(codec), metadata={"embudo": json.dumps(card)}))
@@ -105,12 +106,13 @@ def _restore(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> ImageCodec
     if not all(bool(weight.isfinite().all()) for weight in weights.values()):
         raise ValueError("a weight is not finite")
     codec._load_weights(weights)
-    prior = Prior(**{field.name: tensors[f"prior.{field.name}"] for field in dataclasses.fields(Prior)})
+    known = {name.removeprefix("prior."): tensor for name, tensor in tensors.items() if name.startswith("prior.")}
+    prior = (NetworkPrior if "networks.0.0.weight" in known else Prior).from_tensors(known)
     prior.check(codec.n_components_)
     shrinkage = tensors["shrinkage"]
     if shrinkage.shape != (N_TABLES, 4) or shrinkage.dtype != np.float32 or not (np.abs(shrinkage) <= 1).all():
         raise ValueError("its reconstruction points are not numbers from -1 to 1")
     codec.coder_ = StreamCoder(prior, Quantizer(Tables(tensors["tables"]), shrinkage))
-    codec.history_ = card["history"]
+    codec.history_, codec.training_history_ = card["history"], card["training_history"]
     codec.model_id_ = model_id(tensors)
     return codec

@@ -5,20 +5,20 @@ expected of a part may follow from all parts before it, and both sides expect th
 
 First come the `N_LOW` channels of greatest variance, lattice by lattice, mean and scale predicted from neighbours. Then
 come bands of channels, each twice as wide as the one before; their scale follows from how large the codes of the
-channels before are at the same place and around it.
+channels before are at the same place and around it: all in closed form here; networks add to it (`context`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from embudo.codec.entropy import BELOW, MAX_INDEX, PER_OCTAVE
-from embudo.codec.lattices import N_LATTICES, lattices
+from embudo.codec.lattices import N_LATTICES, Lattice, lattices
 from embudo.codec.quantize import LEVELS_PER_OCTAVE, MAX_LEVEL
 
 N_LOW = 8
@@ -30,7 +30,7 @@ N_CLASSES = len(BOUNDS) + 1
 MAX_MEAN = 2**14
 
 Where = tuple[slice, slice, slice, slice]
-_ALL = slice(None)
+ALL = slice(None)
 
 
 class Part(NamedTuple):
@@ -48,8 +48,8 @@ class Part(NamedTuple):
         0 for the coarsest lattice, 1 for the others, then the bands.
     base : ndarray that broadcasts to their shape
         The index that the scale of the channel alone would give.
-    group : ndarray that broadcasts to their shape
-        The class of activity.
+    context : ndarray of shape (n, n_values, rows, columns), integer
+        What else it follows from: the class of activity.
     """
 
     where: Where
@@ -57,7 +57,7 @@ class Part(NamedTuple):
     table: np.ndarray
     kind: int
     base: np.ndarray
-    group: np.ndarray
+    context: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Prior:
         Weights of the low channels of four neighbours, in units of ``2 ** -FRACTION``.
     weights : ndarray of shape (n_bands, 2, n_low + n_bands - 1), int16
         What the magnitudes of the low channels and of the bands before say of a band's: those at the same place, and
-        the sum of those at four neighbours; in units of ``2 ** -FRACTION``.
+        the sum of those at four neighbours; in units of ``2 ** -FRACTION``. The sum is the activity there.
     indices : ndarray of shape (2 + n_bands, MAX_INDEX + 1, N_CLASSES), uint8
         Tables by kind, base and class of activity.
     """
@@ -91,28 +91,40 @@ class Prior:
         return max(LEVELS_PER_OCTAVE, int(self.scales.max()) - 7 * LEVELS_PER_OCTAVE // 4)
 
     def check(self, n_channels: int) -> None:
-        """Refuse tables that are not those of so many channels.
+        """Refuse tensors that are not those of so many channels.
 
         Raises
         ------
         ValueError
         """
+        tensors = self.tensors()
+        for name, (shape, dtype) in self.shapes(n_channels).items():
+            if tensors[name].shape != shape or tensors[name].dtype != dtype:
+                raise ValueError(f"its prior's {name} should be {shape} {np.dtype(dtype)}")
+        if self.coarsest > MAX_LEVEL:
+            raise ValueError("its codes are larger than those of any image")
+        if self.indices.max() > MAX_INDEX:
+            raise ValueError("its prior names tables that there are not")
+
+    def shapes(self, n_channels: int) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Return shape and type of the tensors, by name."""
         n_low, n_bands = min(N_LOW, n_channels), len(bands(n_channels))
-        expected = {
+        return {
             "scales": ((n_channels,), np.int16),
             "low_scales": ((N_LATTICES, n_low), np.int16),
             "predictors": ((N_LATTICES, n_low, 4 * n_low), np.int16),
             "weights": ((n_bands, 2, n_low + max(n_bands - 1, 0)), np.int16),
             "indices": ((2 + n_bands, MAX_INDEX + 1, N_CLASSES), np.uint8),
         }
-        for name, (shape, dtype) in expected.items():
-            tensor = getattr(self, name)
-            if tensor.shape != shape or tensor.dtype != dtype:
-                raise ValueError(f"its prior's {name} should be {shape} {np.dtype(dtype)}")
-        if self.coarsest > MAX_LEVEL:
-            raise ValueError("its codes are larger than those of any image")
-        if self.indices.max() > MAX_INDEX:
-            raise ValueError("its prior names tables that there are not")
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all that the prior knows, by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray]) -> Self:
+        """Return the prior of what `tensors` returned."""
+        return cls(**{field.name: tensors[field.name] for field in dataclasses.fields(cls)})
 
     def parts(self, codes: np.ndarray, level: int) -> Iterator[Part]:
         """Yield the parts of codes in the order of coding.
@@ -125,31 +137,39 @@ class Prior:
             That of the quantiser.
         """
         low = codes[:, : self.predictors.shape[1]]
-        yield from self._low_parts(low, level)
+        for lattice in lattices(*low.shape[2:]):
+            yield self._low_part(low, lattice, level)
         magnitudes = np.minimum(np.abs(low.astype(np.int64)), CAP)
+        seen: list[np.ndarray] = []
         for band, (start, stop) in enumerate(bands(len(self.scales))):
             if start >= codes.shape[1]:
                 return
             own, around = self.weights[band, :, : magnitudes.shape[1]].astype(np.int64)
             activity = weighted(own, magnitudes) + weighted(around, around_sum(magnitudes))
-            where = (_ALL, slice(start, min(stop, codes.shape[1])), _ALL, _ALL)
-            yield self._part(where, 0, 2 + band, self.scales[where[1]], activity >> FRACTION - 3, level)
-            total = np.minimum(np.abs(codes[where].astype(np.int64)), CAP).sum(axis=1, keepdims=True)
+            inside = slice(start, min(stop, codes.shape[1]))
+            whole = self._part(
+                (ALL, inside, ALL, ALL), 0, 2 + band, self.scales[inside], activity >> FRACTION - 3, level
+            )
+            yield from self._parts_of_band(whole, codes, level, seen)
+            total = np.minimum(np.abs(codes[whole.where].astype(np.int64)), CAP).sum(axis=1, keepdims=True)
             magnitudes = np.concatenate([magnitudes, total], axis=1)
 
-    def _low_parts(self, low: np.ndarray, level: int) -> Iterator[Part]:
+    def _low_part(self, low: np.ndarray, lattice: Lattice, level: int) -> Part:
         n_low = low.shape[1]
-        for number, rows, columns, neighbours in lattices(*low.shape[2:]):
-            where = (_ALL, slice(n_low), rows, columns)
-            if not neighbours:
-                yield self._part(where, 0, 0, self.low_scales[0, :n_low], np.zeros((1, 1, 1, 1), np.int64), level)
-                continue
-            near = near_values(low, neighbours).astype(np.int64)
-            weights = self.predictors[number].reshape(-1, 4, self.predictors.shape[1])[:n_low, :, :n_low]
-            total = np.einsum("ikj,nkjyx->niyx", weights.astype(np.int64), near)
-            mean = np.clip((total + (1 << FRACTION - 1)) >> FRACTION, -MAX_MEAN, MAX_MEAN)
-            spread = 2 * np.abs(near - mean[:, None]).sum(axis=1)
-            yield self._part(where, mean, 1, self.low_scales[number, :n_low], spread, level)
+        where = (ALL, slice(n_low), lattice.rows, lattice.columns)
+        scales = self.low_scales[lattice.number, :n_low]
+        if not lattice.neighbours:
+            return self._part(where, 0, 0, scales, np.zeros((1, 1, 1, 1), np.int64), level)
+        near = near_values(low, lattice.neighbours).astype(np.int64)
+        weights = self.predictors[lattice.number].reshape(-1, 4, self.predictors.shape[1])[:n_low, :, :n_low]
+        total = np.einsum("ikj,nkjyx->niyx", weights.astype(np.int64), near)
+        mean = np.clip((total + (1 << FRACTION - 1)) >> FRACTION, -MAX_MEAN, MAX_MEAN)
+        spread = 2 * np.abs(near - mean[:, None]).sum(axis=1)
+        return self._part(where, mean, 1, scales, spread, level)
+
+    def _parts_of_band(self, whole: Part, codes: np.ndarray, level: int, seen: list[np.ndarray]) -> Iterator[Part]:
+        """Yield the parts that a band is coded in: here, the whole. What `seen` holds is left for the next bands."""
+        yield whole
 
     def _part(
         self, where: Where, mean: np.ndarray | int, kind: int, scales: np.ndarray, activity: np.ndarray, level: int

@@ -25,6 +25,7 @@ from embudo.codec.quantize import LEVELS_PER_OCTAVE, Quantizer, step_of
 from embudo.codec.streams import StreamCoder
 
 ROUNDS = 2  #: the tables change what the quantiser chooses, and what it chooses changes the tables
+STRIDE = 3 * LEVELS_PER_OCTAVE // PER_OCTAVE  #: of levels that are learnt from
 LEAST_SCALE = 1 / 16  #: of a channel, in the units of the codes
 PRIOR_COUNT = 64  #: values' worth of belief that a class of activity tells nothing
 
@@ -110,8 +111,11 @@ def _mean_squares(latents: Latents) -> np.ndarray:
 
 
 def _quantized(coder: StreamCoder, latents: Latents) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Yield integers, the scaled codes that they stand for, and the level, of all latents at levels an octave apart."""
-    for level in range(LEVELS_PER_OCTAVE // 2, coder.prior.coarsest + LEVELS_PER_OCTAVE // 2, LEVELS_PER_OCTAVE):
+    """Yield integers, the scaled codes that they stand for, and the level, of all latents at many levels.
+
+    They are three tables apart, so that a channel comes to ask for each table.
+    """
+    for level in range(LEVELS_PER_OCTAVE // 2, coder.prior.coarsest + LEVELS_PER_OCTAVE // 2, STRIDE):
         for y in latents:
             codes = coder.quantize(y, level)
             yield codes, y[:, : codes.shape[1]] / step_of(level), level
@@ -152,7 +156,7 @@ def fit_indices(coder: StreamCoder, latents: Latents) -> np.ndarray:
     counts, squares = np.zeros(shape), np.zeros(shape)
     for codes, scaled, level in _quantized(coder, latents):
         for part in coder.prior.parts(codes, level):
-            cell = (part.kind * shape[1] + part.base) * shape[2] + part.group
+            cell = (part.kind * shape[1] + part.base) * shape[2] + part.context
             left = np.square(scaled[part.where] - part.mean)
             cell = np.broadcast_to(cell, left.shape).ravel()
             counts += np.bincount(cell, minlength=counts.size).reshape(shape)

@@ -53,14 +53,6 @@ def _tiles(frames: int, height: int, width: int) -> Iterator[Tile]:
                 yield Tile(frame, top, left, min(SIDE, height - top), min(SIDE, width - left))
 
 
-def blocks_of(image: np.ndarray, block: int) -> np.ndarray:
-    """Return the blocks of an image, shape (n, channels, block, block), the last ones filled up like tiles."""
-    image = filled(image[None], block)[0]
-    rows, columns = image.shape[0] // block, image.shape[1] // block
-    grid = image.reshape(rows, block, columns, block, -1)
-    return grid.transpose(0, 2, 4, 1, 3).reshape(rows * columns, -1, block, block)
-
-
 def filled(pixels: np.ndarray, block: int) -> np.ndarray:
     """Return images, shape (n, height, width, channels), whose last rows and columns are repeated to fill blocks."""
     height, width = pixels.shape[1:3]
