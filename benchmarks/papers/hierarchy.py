@@ -1,9 +1,10 @@
 """What the levels of a stack look at: inputs that units like best, and how well each level tells digits apart.
 
 Erhan, Bengio, Courville and Vincent (2009), Visualizing higher-layer features of a deep network: the input of a given
-norm that makes a unit most active, found by gradient ascent from noise. Its extent is the number of pixels that hold
-90 % of its squares. A logistic regression on the codes of a level, its penalty chosen on validation images, gives the
-error of a linear probe. Draws `hierarchy.png`.
+norm that makes a unit most active, found by gradient ascent from noise. Here it departs from the mean image, and the
+norm is that of the departure in standard deviations of each pixel, so that pixels which never vary stay as they are.
+Its extent is the number of pixels that hold 90 % of the squares of the departure. A logistic regression on the codes
+of a level, its penalty chosen on validation images, gives the error of a linear probe. Draws `hierarchy.png`.
 """
 
 from __future__ import annotations
@@ -45,23 +46,26 @@ def make_model(epochs: int) -> StackedAutoencoder:
     return make_stack(level, SIZES, fine_tune=None, random_state=SEED)
 
 
-def favourites(stack: StackedAutoencoder, n_levels: int, units: np.ndarray, norm: float, n_steps: int) -> np.ndarray:
-    """Return the inputs of norm `norm` that each of `units` of a level likes best, as rows."""
+def favourites(stack: StackedAutoencoder, n_levels: int, units: np.ndarray, X: np.ndarray, n_steps: int) -> np.ndarray:
+    """Return how the inputs that each of `units` of a level likes best depart from the mean of X, as rows."""
+    mean, size = (torch.from_numpy(f(X, axis=0).astype(np.float64)) for f in (np.mean, np.std))
+    norm = float((size > 0).sum()) ** 0.5  # of a departure by one standard deviation everywhere
     networks = [copy.deepcopy(level.module_).double() for _, level in stack.layers_[:n_levels]]
 
-    def log_odds(x: Tensor) -> Tensor:
+    def log_odds(z: Tensor) -> Tensor:
+        x = mean + size * z
         for network in networks:
             x = network.encode(x)
         return x[range(len(units)), units].clamp(1e-12, 1 - 1e-12).logit()
 
     generator = torch.Generator().manual_seed(SEED)
-    x = torch.randn(len(units), stack.n_features_in_, generator=generator, dtype=torch.float64)
+    z = torch.randn(len(units), len(size), generator=generator, dtype=torch.float64) * (size > 0)
     for step in range(n_steps):
-        x = (norm * x / x.norm(dim=1, keepdim=True)).requires_grad_()
-        (uphill,) = torch.autograd.grad(log_odds(x).sum(), x)
-        size = norm * 0.2 * (1 - step / n_steps)
-        x = (x + size * uphill / uphill.norm(dim=1, keepdim=True).clamp(min=1e-30)).detach()
-    return (norm * x / x.norm(dim=1, keepdim=True)).numpy()
+        z = (norm * z / z.norm(dim=1, keepdim=True)).requires_grad_()
+        (uphill,) = torch.autograd.grad(log_odds(z).sum(), z)
+        length = norm * 0.2 * (1 - step / n_steps)
+        z = (z + length * uphill / uphill.norm(dim=1, keepdim=True).clamp(min=1e-30)).detach()
+    return (size * norm * z / z.norm(dim=1, keepdim=True)).numpy()
 
 
 def extent(inputs: np.ndarray) -> np.ndarray:
@@ -103,12 +107,11 @@ def main() -> None:
         sizes=SIZES,
         units=N_UNITS,
     )
-    epochs, n_steps = (1, 10) if arguments.quick else (12, 200)
+    epochs, n_steps = (1, 10) if arguments.quick else (12, 300)
     started = time.perf_counter()
     stack = make_model(epochs).fit(split.learn[0])
     minutes = round((time.perf_counter() - started) / 60, 2)
     rows = {part: getattr(split, part)[0] for part in ("learn", "validation", "test")}
-    norm = float(np.linalg.norm(split.learn[0], axis=1).mean())
     codes = {part: {"pixels": X, **stack.codes(X)} for part, X in rows.items()}
     drawn = {}
     for number, name in enumerate(codes["test"]):
@@ -116,7 +119,7 @@ def main() -> None:
         row = {"level": name, "units": codes["test"][name].shape[1], "epochs": epochs, "minutes": minutes}
         if number:
             units = np.argsort(-codes["validation"][name].std(axis=0))[:N_UNITS]
-            inputs = favourites(stack, number, units, norm, n_steps)
+            inputs = favourites(stack, number, units, split.learn[0], n_steps)
             row["extent"] = float(np.median(extent(inputs)))
             drawn[name] = inputs[:N_DRAWN]
         report.add(**row, l2=l2, test_error=error)
