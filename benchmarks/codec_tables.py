@@ -11,7 +11,7 @@ import numpy as np
 Content = dict[str, Any]
 Curves = dict[str, dict[str, list[float]]]
 
-RATES = (0.1, 0.25, 0.5, 1.0, 2.0)  #: bits a pixel
+RATES = (0.25, 0.5, 1.0, 2.0)  #: bits a pixel
 LEVELS = (28, 30, 32, 34, 36, 38)  #: dB
 
 

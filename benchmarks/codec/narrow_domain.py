@@ -58,15 +58,15 @@ def sheet(images: np.ndarray) -> np.ndarray:
     return grid.swapaxes(1, 2).reshape(rows * height, -1, channels)
 
 
-def learn(images: np.ndarray, chosen: np.ndarray, options: dict[str, Any]) -> tuple[ImageCodec, dict[str, Any]]:
+def learn(images: np.ndarray, chosen: np.ndarray, method: str) -> tuple[ImageCodec, dict[str, Any]]:
     """Return the codec whose block does best on `chosen`, learnt from all, and what that took."""
     started = time.process_time()
     scores = {}
     for block in BLOCKS:
-        codec = ImageCodec(block=block, **options).fit(list(images))
+        codec = ImageCodec(block=block, method=method).fit(list(images))
         scores[block] = float(np.mean([psnr(x, codec.decode(codec.encode(x, bpp=BPP))) for x in chosen[::4]]))
     block = max(scores, key=lambda block: scores[block])
-    codec = ImageCodec(block=block, **options).fit([*images, *chosen])
+    codec = ImageCodec(block=block, method=method).fit([*images, *chosen])
     return codec, {"block": block, "psnr_of_blocks": scores, "cpu_seconds": time.process_time() - started}
 
 
@@ -109,13 +109,12 @@ def compared(theirs: list[Point], curves: list[list[Point]], n: int) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds olivetti/, mnist/")
-    parser.add_argument("--method", help="of ImageCodec")
+    parser.add_argument("--method", default="linear", help="of ImageCodec: linear or scratch")
     options = parser.parse_args()
-    parameters = {} if options.method is None else {"method": options.method}
-    report = Report(f"codec_narrow_domain{'_' + options.method if options.method else ''}", quick=False)
+    report = Report(f"codec_narrow_domain_{options.method}", quick=False)
     for domain, read in {"faces": faces, "digits": digits}.items():
         learnt, chosen, measured = read(options.data)
-        codec, facts = learn(learnt, chosen, parameters)
+        codec, facts = learn(learnt, chosen, options.method)
         common = {"domain": domain, "learnt_from": len(learnt) + len(chosen), **facts}
         single, together = [by_codec(codec, image, 3) for image in measured], [by_codec(codec, measured, 1)]
         page = sheet(measured)

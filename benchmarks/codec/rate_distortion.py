@@ -25,13 +25,13 @@ from embudo.metrics.reconstruction import psnr
 from embudo.metrics.similarity import ms_ssim
 
 PEER_QUALITIES = {
-    "JPEG": (5, 10, 20, 35, 55, 75, 87, 95),
-    "WebP": (0, 8, 25, 50, 72, 86, 93, 98),
-    "AVIF": (5, 18, 31, 45, 60, 75, 87, 95),
+    "JPEG": (5, 8, 12, 18, 25, 35, 50, 65, 75, 83, 90, 95),
+    "WebP": (0, 4, 10, 20, 35, 50, 65, 75, 83, 90, 95, 98),
+    "AVIF": (5, 12, 20, 28, 36, 45, 55, 65, 75, 83, 90, 95),
     "JPEG XL": (0, 12, 30, 48, 65, 80, 90, 96),
 }
-JPEG_2000_RATIOS = (160, 100, 62, 40, 25, 16, 10, 6)
-QUALITIES = (3, 12, 22, 33, 45, 56, 68, 80)
+JPEG_2000_RATIOS = (160, 110, 80, 56, 40, 28, 20, 14, 9, 6)
+QUALITIES = (3, 6, 12, 18, 25, 32, 40, 48, 56, 64, 72, 80)
 METRICS = ("psnr", "ms_ssim")
 Encode = Callable[[np.ndarray], Iterable[Encoded]]
 
@@ -97,14 +97,15 @@ def main() -> None:
     methods: dict[str, Encode] = {name: by_peer(name) for name in available_peers()}
     methods |= {"JPEG 2000": by_jpeg_2000}
     if is_wanted("PCA codec"):
-        linear = ImageCodec.load(options.linear) if options.linear else ImageCodec().fit(training_images(options.data))
+        linear = None if options.linear is None else ImageCodec.load(options.linear)
+        linear = linear or ImageCodec(method="linear").fit(training_images(options.data))
         methods["PCA codec"] = by_codec(linear)
     methods["embudo"] = by_codec(codec)
     sets = {"photos": validation_images(options.data), "BSDS": small_validation_images(options.data)}
     for data, images in sets.items():
         curves_of = {row["codec"]: row["curves"] for row in known if row["data"] == data}
         for name in dict.fromkeys(["JPEG", *methods, *curves_of]):
-            if is_wanted(name):
+            if is_wanted(name) or (name == "JPEG" and name not in curves_of):
                 curves_of[name] = {key: measure(image, methods[name](image)) for key, image in images.items()}
             elif name not in curves_of:
                 continue
