@@ -84,11 +84,11 @@ def k_sparse_stack(epochs: int) -> BaseAutoencoder:
 
 
 VARIANTS = {
-    "stacked denoising, 3 layers": Variant(denoising_stack, 12, 1.28),
-    "3 layers, random weights": Variant(denoising_stack, 12, 1.4, pretrain=False),
-    "k-sparse, 2 layers": Variant(k_sparse_stack, 15, 0.97),
-    "k-sparse, 1 layer": Variant(k_sparse, 20, 1.08),
     "contractive, 1 layer": Variant(lambda epochs: sigmoid(epochs, penalty=Contractive(0.3)), 20, 1.14),
+    "k-sparse, 1 layer": Variant(k_sparse, 20, 1.08),
+    "3 layers, random weights": Variant(denoising_stack, 12, 1.4, pretrain=False),
+    "stacked denoising, 3 layers": Variant(denoising_stack, 12, 1.28),
+    "k-sparse, 2 layers": Variant(k_sparse_stack, 15, 0.97),
 }
 
 
