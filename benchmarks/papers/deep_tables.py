@@ -37,9 +37,9 @@ def draw_curves(content: Content, path: Path) -> None:
     from matplotlib.figure import Figure
 
     curves = [row for row in content["results"] if "curve" in row]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    data = sorted(content["printed"])
-    for ax, name in zip(figure.subplots(1, len(data)), data, strict=True):
+    data = sorted({row["data"] for row in curves})
+    figure = Figure(figsize=(5 * len(data), 3.6), layout="constrained")
+    for ax, name in zip(figure.subplots(1, len(data), squeeze=False)[0], data, strict=True):
         for row in sorted((row for row in curves if row["data"] == name), key=lambda row: row["variant"]):
             n_levels = max(len(row["stages"].get("stage", [])) - 1, 0)
             minutes, errors = zip(*row["curve"], strict=True)
