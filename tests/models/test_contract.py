@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 from zoo import COMPOSITIONS, QUICK, digits
 
 from embudo import L1, L2, MLP, Adam, Autoencoder, Training, load
@@ -38,7 +38,15 @@ def dense(codes):
     return codes.toarray() if scipy.sparse.issparse(codes) else codes
 
 
-@parametrize_with_checks([checked(name) for name in COMPOSITIONS if not name.startswith(ON_IMAGES)])
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        pytest.param(estimator, check, id=f"{name}-{check.func.__name__}")
+        for name in COMPOSITIONS
+        if not name.startswith(ON_IMAGES)
+        for estimator, check in estimator_checks_generator(checked(name))
+    ],
+)
 def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
 
