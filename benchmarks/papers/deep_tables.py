@@ -72,7 +72,9 @@ def fine_tuning(content: Content) -> str:
                 f"{row['validation_error']:.2f}",
                 f"`{row['corruption']}`" if row["corruption"] else "",
                 f"{row['lr']:g}",
-                f"{row['pretraining_epochs']} a level, {row['epochs']}" if row["pretraining_epochs"] else row["epochs"],
+                f"{row['pretraining_epochs']} a level, {row['epochs']}"
+                if row["pretraining_epochs"]
+                else str(row["epochs"]),
                 f"{row['pretraining_minutes'] + row['minutes']:.1f}",
             )
             for row in sorted(of_stage(content, "test"), key=lambda row: row["test_error"])
