@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from scipy.fft import dct
 from torch import Tensor, nn
 
-from embudo.codec.tiles import Tile, filled
+from embudo.codec.tiles import SIDE, Tile, filled
 
 
 def overlap_matrix(block: int) -> np.ndarray:
@@ -124,18 +124,33 @@ def decoded(
     size : (height, width)
         Of a frame.
     """
-    height, width = size
+    (height, width), block = size, network.block
     for frame, tiles in groupby(codes, key=lambda pair: pair[0].frame):
-        above, done = torch.empty(0), 0
+        above, done = network.mean.new_empty(len(network.mean), 0, width + -width % block), 0
         for start, row in groupby(tiles, key=lambda pair: pair[0].top):
-            strip = torch.cat([network.blocks(h[None])[0] for _, h in row], dim=2)
-            window = torch.cat([above, strip], dim=1) if start else strip
-            top, end = start + strip.shape[1] - window.shape[1], start + strip.shape[1] - network.block
-            end = end if end + network.block < height else height
-            x = overlapped(window, network.block, back=True)
-            yield (frame, slice(done, end), slice(width)), x[:, done - top : end - top, :width]
+            window = _below(above, ((tile.left, network.blocks(h[None])[0]) for tile, h in row))
+            top = start - above.shape[1]
+            end = top + window.shape[1] - block
+            end = end if end + block < height else height
+            for left in range(0, width, SIDE):
+                begin, stop = max(left - block, 0), min(left + SIDE, width)
+                x = overlapped(window[..., begin : left + SIDE + block], block, back=True)
+                yield (
+                    (frame, slice(done, end), slice(left, stop)),
+                    x[:, done - top : end - top, left - begin : stop - begin],
+                )
             done = end
-            above = window[:, done - network.block - top :]
+            above = window[:, done - block - top :].clone()
+
+
+def _below(above: Tensor, row: Iterable[tuple[int, Tensor]]) -> Tensor:
+    """Return a strip of images, shape (channels, height, width), with a row of tiles below it, given by their left."""
+    window = above
+    for left, x in row:
+        if window is above:
+            window = F.pad(above, (0, 0, 0, x.shape[1]))
+        window[:, above.shape[1] :, left : left + x.shape[2]] = x
+    return window
 
 
 def overlapped_blocks(image: np.ndarray, block: int) -> np.ndarray:
