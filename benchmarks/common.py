@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,21 @@ import numpy as np
 from embudo.data.readers import read
 
 RESULTS = Path(__file__).parent / "results"
+#: what is told of a run whose rows a later one keeps
+RUN = ("command", "date", "seconds", "load_before", "load_after")
 LIBRARIES = ("embudo", "torch", "scikit-learn", "numpy", "scipy")
 
 
-def parse_arguments(description: str) -> argparse.Namespace:
+def parse_arguments(description: str, rows: Iterable[str] = ()) -> argparse.Namespace:
+    """Read the command line; `rows` are the names that ``--only`` chooses from, all of them by default."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds mnist/ and others")
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that the script works")
+    names = list(rows)
+    if names:
+        parser.add_argument(
+            "--only", nargs="+", choices=names, default=names, help="measure these, and keep the other rows of the file"
+        )
     return parser.parse_args()
 
 
@@ -44,12 +53,23 @@ class Report:
     name : str
         Of the script. A quick run writes to ``<name>.quick.json``.
     quick : bool
+    measured : callable, optional
+        Says whether this run measures a row of the file anew. The others are kept, and the runs that they came from are
+        told under "earlier". By default all are.
     **facts
         Data, split, seeds and the like.
     """
 
-    def __init__(self, name: str, *, quick: bool, **facts: Any) -> None:
+    def __init__(
+        self, name: str, *, quick: bool, measured: Callable[[dict[str, Any]], bool] | None = None, **facts: Any
+    ) -> None:
         self.path = RESULTS / f"{name}{'.quick' if quick else ''}.json"
+        kept: list[dict[str, Any]] = []
+        earlier: list[dict[str, Any]] = []
+        if measured is not None and self.path.exists():
+            last = json.loads(self.path.read_text())
+            kept = [row for row in last["results"] if not measured(row)]
+            earlier = [*last.get("earlier", []), {fact: last[fact] for fact in RUN}] if kept else []
         self.started = time.perf_counter()
         self.content: dict[str, Any] = {
             "command": shlex.join(["python", *sys.argv]),
@@ -61,7 +81,8 @@ class Report:
             "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
             "load_before": os.getloadavg(),
             **facts,
-            "results": [],
+            "earlier": earlier,
+            "results": kept,
         }
 
     def add(self, **row: Any) -> None:

@@ -202,11 +202,15 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
 
 def facts(content: Content) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
+    runs = [run_of(run) for run in (content, *content.get("earlier", ()))]
+    system = f"{content['cpus']} CPUs, Python {content['python']}, {versions}"
+    return f"{'; before that, for the other rows, '.join(runs)}. {system}."
+
+
+def run_of(content: Content) -> str:
     load = content["load_before"][0], content["load_after"][0]
-    return (
-        f"`{content['command']}`: {content['date']}, {content['seconds']:.0f} s in all on {content['cpus']} CPUs, "
-        f"load average {span(load, '.1f')}, Python {content['python']}, {versions}."
-    )
+    took = f"{content['date']}, {content['seconds']:.0f} s in all, load average {span(load, '.1f')}"
+    return f"`{content['command']}`: {took}"
 
 
 def draw(name: str) -> str:

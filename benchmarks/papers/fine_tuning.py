@@ -85,7 +85,7 @@ def k_sparse_stack(epochs: int) -> BaseAutoencoder:
 
 VARIANTS = {
     "contractive, 1 layer": Variant(lambda epochs: sigmoid(epochs, penalty=Contractive(0.3)), 20, 1.14),
-    "k-sparse, 1 layer": Variant(k_sparse, 20, 1.08),
+    "k-sparse, 1 layer": Variant(k_sparse, 60, 1.08),
     "3 layers, random weights": Variant(denoising_stack, 12, 1.4, pretrain=False),
     "stacked denoising, 3 layers": Variant(denoising_stack, 12, 1.28),
     "k-sparse, 2 layers": Variant(k_sparse_stack, 15, 0.97),
@@ -136,10 +136,11 @@ def minutes_since(started: float) -> float:
 
 
 def main() -> None:
-    arguments = parse_arguments(__doc__)
+    arguments = parse_arguments(__doc__, VARIANTS)
     report = Report(
         "papers_fine_tuning",
         quick=arguments.quick,
+        measured=lambda row: row["variant"] in arguments.only,
         data="MNIST in [0, 1]",
         split="pretrained on all 60000 images; chosen on the last 10000 training rows, learnt on the others; test: "
         "learnt on all 60000, 10000 images",
@@ -149,7 +150,7 @@ def main() -> None:
         printed={name: variant.printed for name, variant in VARIANTS.items()},
     )
     with ProcessPoolExecutor(N_PROCESSES) as pool:
-        jobs = [pool.submit(rows_of, name, arguments.data, arguments.quick) for name in VARIANTS]
+        jobs = [pool.submit(rows_of, name, arguments.data, arguments.quick) for name in arguments.only]
         for job in as_completed(jobs):
             for row in job.result():
                 report.add(**row)
