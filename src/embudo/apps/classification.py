@@ -15,10 +15,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from embudo.apps.labels import UNLABELLED, known_labels
 from embudo.data.arrays import Matrix
 from embudo.data.batches import Rows, TensorRows, make_rows
 from embudo.data.scaling import Scaler
@@ -37,7 +37,6 @@ from embudo.parts.corruptions import Corruption, MaskingNoise
 from embudo.parts.optimizers import Adam
 from embudo.parts.training import Training
 
-UNLABELLED = -1
 HEAD_TRAINING = Training()  #: of the softmax layer before it is fine-tuned with the encoder
 SURROUNDINGS = ("device", "precision", "verbose")  #: what it takes over from the classifier's training
 WRITABLE = "iubfU"  #: kinds of labels that a file can hold: numbers, truth values and strings
@@ -169,7 +168,7 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         AutoencoderClassifier
         """
         rows = self._validated(X, reset=True, min_samples=2)
-        known, labels = _labels(y, rows.shape[0])
+        known, labels = known_labels(y, rows.shape[0])
         self._resolve(validated=X_val is not None)
         self.seed_ = self._draw_seed()
         self.classes_, found = np.unique(labels, return_inverse=True)
@@ -418,29 +417,3 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
 
     def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
         self._attach_head(Runtime(torch.device(device), next(self.autoencoder_.module_.parameters()).dtype), weights)
-
-
-def _labels(y: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which samples have a label, and the labels of those."""
-    if y is None:
-        raise InvalidData("AutoencoderClassifier requires y to be passed, but the target y is None.")
-    try:
-        labels = column_or_1d(y, warn=True)
-        if len(labels) != n_samples:
-            raise InvalidData(f"y must have one label for each of the {n_samples} samples of X; got {len(labels)}.")
-        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-            what = "NaN" if np.isnan(labels).any() else "infinity"
-            raise InvalidData(f"Input y contains {what}: -1 stands for a sample without a label.")
-        if labels.dtype.kind == "O":
-            known = np.array([x is not None and x == x and x != UNLABELLED for x in labels], dtype=bool)
-        else:
-            known = labels != UNLABELLED
-            if len(np.unique(labels)) == 2:  # -1 beside one other value is a class
-                known[:] = True
-        labels = np.array(labels[known].tolist()) if labels.dtype.kind == "O" else labels[known]
-        if not len(labels):
-            raise InvalidData("y holds no label: -1 stands for a sample without one.")
-        check_classification_targets(labels)
-    except ValueError as error:
-        raise InvalidData(str(error)) from None
-    return known, labels

@@ -153,7 +153,7 @@ def accuracy_text(
     """Return what share of the labels was predicted; None where no label is a class, and none need be."""
     import numpy as np
 
-    from embudo.apps.classification import UNLABELLED
+    from embudo.apps.labels import UNLABELLED
 
     classes = classifier.classes_.astype(str)
     known = np.array([label is not None and (label != UNLABELLED or str(label) in classes) for label in labels])

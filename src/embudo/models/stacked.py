@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from embudo.errors import FileFormatError, InvalidParameter, check_choice
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import BaseAutoencoder, Pair, at
 from embudo.models.composed import Composed
-from embudo.nn.network import Affine, Network, unrolled
+from embudo.models.levels import FINE_TUNING, check_layers, code_pair, is_named, unroll
 from embudo.parts.corruptions import Corruption, MaskingNoise
 from embudo.parts.optimizers import Adam
 from embudo.parts.penalties import L1, Penalty
@@ -30,7 +29,6 @@ from embudo.parts.sparsities import Sparsity
 from embudo.parts.training import Training
 
 FINE_TUNE = ("reconstruction", None)
-FINE_TUNING = "fine-tuning"  #: name of the last stage
 MEASURED = 1000  #: samples at most whose error is measured after a stage, where none are held out
 
 
@@ -153,7 +151,7 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _estimators(self) -> dict[str, Composed]:
         """Return the levels by name; none where `layers` holds what `fit` will refuse."""
-        good = isinstance(self.layers, list | tuple) and all(map(_is_named, self.layers))
+        good = isinstance(self.layers, list | tuple) and all(map(is_named, self.layers))
         return dict(self.layers) if good else {}
 
     # what the network as a whole has from its ends
@@ -231,7 +229,7 @@ class StackedAutoencoder(BaseAutoencoder):
             if not level._completed:
                 return False
             if number < len(self.layers):
-                below, below_val = _codes(level, below), below_val and _codes(level, below_val)
+                below, below_val = code_pair(level, below), below_val and code_pair(level, below_val)
         return True
 
     def _start(self, X: Any) -> Matrix:
@@ -271,7 +269,7 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _resolve(self, n_features: int, *, validated: bool) -> None:
         """Check all parameters, also those of the levels, before anything is learnt."""
-        _check_layers(self.layers, taken=self.get_params(deep=False))
+        check_layers(self.layers, taken=self.get_params(deep=False))
         check_choice("StackedAutoencoder.fine_tune", self.fine_tune, FINE_TUNE)
         self.training_: Training = self._part("training", Training)
         validated = validated or self.training_.validation_fraction > 0
@@ -299,7 +297,7 @@ class StackedAutoencoder(BaseAutoencoder):
         levels = self._levels
         weight = next(levels[0].module_.parameters())
         runtime = runtime or Runtime(weight.device, weight.dtype)
-        self.module_ = _unrolled(levels).to(runtime.device, runtime.dtype).eval()
+        self.module_ = unroll(levels).to(runtime.device, runtime.dtype).eval()
         self.scaler_, self.n_components_ = levels[0].scaler_, levels[-1].n_components_
         self._n_features_out = self.n_components_
 
@@ -352,7 +350,7 @@ class StackedAutoencoder(BaseAutoencoder):
         if level is None:
             return super().transform(X)
         levels = self._up_to(level)
-        return self._encoded(X, _unrolled(levels), levels[-1].n_components_, levels[-1].sparse_output)
+        return self._encoded(X, unroll(levels), levels[-1].n_components_, levels[-1].sparse_output)
 
     def inverse_transform(self, codes: Any, level: str | None = None) -> np.ndarray:
         """Return the reconstructions of the codes of a level.
@@ -371,7 +369,7 @@ class StackedAutoencoder(BaseAutoencoder):
         if level is None:
             return super().inverse_transform(codes)
         levels = self._up_to(level)
-        return self._decoded(codes, _unrolled(levels), levels[-1].n_components_)
+        return self._decoded(codes, unroll(levels), levels[-1].n_components_)
 
     def _up_to(self, level: str) -> list[Autoencoder]:
         """Return the autoencoders of the levels up to the one of this name."""
@@ -388,7 +386,7 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _relearn(self, card: dict[str, Any], tensors: dict[str, Tensor], inner: dict[str, Any], device: str) -> None:
         self.layers_, self.stages_ = list(inner.items()), card["stages"]
-        _check_layers(self.layers_, taken=self.get_params(deep=False))
+        check_layers(self.layers_, taken=self.get_params(deep=False))
         sizes = [self.n_features_in_, *(level.n_components_ for level in self._levels)]
         if tensors or sizes[:-1] != [level.n_features_in_ for level in self._levels]:
             raise FileFormatError("Its levels do not fit each other.")
@@ -402,52 +400,3 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
         self._unroll()
-
-
-def _check_layers(layers: Any, taken: Iterable[str]) -> None:
-    """Refuse what is no list of named autoencoders.
-
-    Raises
-    ------
-    InvalidParameter
-    """
-    if not isinstance(layers, list | tuple) or not layers or not all(map(_is_named, layers)):
-        raise InvalidParameter(
-            'StackedAutoencoder.layers must be a list such as [("edges", Autoencoder(500)), ("parts", '
-            f"Autoencoder(100))]; got {layers!r}."
-        )
-    names = [name for name, _ in layers]
-    for name in names:
-        if not name or "__" in name or name in (*taken, FINE_TUNING):
-            raise InvalidParameter(
-                f"A level's name must be a word without '__' that is no parameter of the stack; got {name!r}."
-            )
-        if names.count(name) > 1:
-            raise InvalidParameter(f"StackedAutoencoder.layers names {name!r} twice: give each level its own name.")
-
-
-def _is_named(layer: Any) -> bool:
-    match layer:
-        case [str(), Autoencoder()]:
-            return True
-    return False
-
-
-def _unrolled(levels: Sequence[Autoencoder]) -> Network:
-    return unrolled([level.module_ for level in levels], [_affine(level) for level in levels[1:]])
-
-
-def _affine(level: Autoencoder) -> tuple[Affine, Affine] | None:
-    """Return the scaling of the codes below a level, and back, as torch modules."""
-    weight, scaler = next(level.module_.parameters()), level.scaler_
-    if scaler.offset is None or scaler.scale is None:
-        return None
-    maps = ((1 / scaler.scale, -scaler.offset / scaler.scale), (scaler.scale, scaler.offset))
-    into, back = (Affine(*(torch.from_numpy(values).to(weight) for values in pair)) for pair in maps)
-    return into, back
-
-
-def _codes(level: Autoencoder, pair: tuple[Any, Any]) -> Pair:
-    """Return what the next level learns from, and what it shall put out: the codes of the samples."""
-    codes = level.transform(pair[0])
-    return codes, codes
