@@ -49,6 +49,15 @@ def test_compress_and_decompress_one(embudo, pictures, tmp_path):
     assert facts["model_id"] == ImageCodec.pretrained().model_id_
 
 
+def test_info_lists_the_curve_of_a_codec(embudo, tmp_path):
+    ImageCodec.pretrained().save(tmp_path / "codec.safetensors")
+    curve = json.loads(embudo("info", tmp_path / "codec.safetensors", "--json").out)["rate_distortion"]
+    rates, distortions = zip(*((point["bits_per_pixel"], point["psnr"]) for point in curve.values()), strict=True)
+    assert list(rates) == sorted(rates)
+    assert list(distortions) == sorted(distortions)
+    assert "quality 50" in curve
+
+
 def test_whole_folders_in_several_processes(embudo, pictures, tmp_path):
     outcome = embudo("compress", pictures, "-o", tmp_path / "emb", "--max-bytes", 6000, "--workers", 2)
     assert outcome.status == 0, outcome.err

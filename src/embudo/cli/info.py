@@ -116,7 +116,10 @@ def describe_codec(path: Path) -> dict[str, Any]:
         "block": codec.block,
         "code_size": codec.n_components_,
         "weights": sum(p.numel() for p in codec.module_.parameters()),
-        "rate_distortion": codec.history_,
+        "rate_distortion": {
+            f"quality {quality}": {"bits_per_pixel": bpp, "psnr": db}
+            for quality, bpp, db in zip(*codec.history_.values(), strict=True)
+        },
         "file_size": path.stat().st_size,
     }
 
