@@ -82,6 +82,15 @@ def test_metadata_on_request(embudo, pictures, tmp_path):
         assert 0x0112 not in exif, "the pixels are upright already"
 
 
+def test_metadata_in_and_out_of_tiff(embudo, tmp_path):
+    image = Image.fromarray(np.zeros((16, 16, 3), np.uint8))
+    image.save(tmp_path / "page.tif", icc_profile=b"profile", tiffinfo={700: b"<x/>"})
+    assert embudo("compress", tmp_path / "page.tif", "-o", tmp_path / "page.emb", "--metadata").status == 0
+    assert embudo("decompress", tmp_path / "page.emb", "-o", tmp_path / "again.tif").status == 0
+    info = opened(tmp_path / "again.tif").info
+    assert (info["xmp"], info["icc_profile"]) == (b"<x/>", b"profile")
+
+
 def test_comparison_and_picture(embudo, pictures, tmp_path):
     args = ("--bpp", 1, "--compare", "--json", "--pictures", tmp_path / "seen")
     out = embudo("compress", pictures / "flower.png", "-o", tmp_path / "f.emb", *args).out

@@ -17,6 +17,7 @@ from embudo.data.images import list_images, read_image
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, reason
 
 MAX_METADATA = 2**24  #: bytes of a kind, unpacked
+XMP_TAG = 700  #: of TIFF files
 STRIPE = 64  #: rows of an alpha channel that are packed and unpacked at once
 LOSSY_QUALITY = 95  #: of images that are written to JPEG, WebP and AVIF files
 
@@ -167,6 +168,8 @@ def image_bytes(pixels: np.ndarray, ending: str, metadata: Mapping[str, bytes]) 
     if "xmp" in metadata and kind == "PNG":
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata["xmp"].decode("utf-8", "replace"))
+    elif "xmp" in metadata and kind == "TIFF":
+        options["tiffinfo"] = {XMP_TAG: metadata["xmp"]}
     elif "xmp" in metadata:
         options["xmp"] = metadata["xmp"]
     buffer = io.BytesIO()
