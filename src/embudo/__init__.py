@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embudo.apps.classification import AutoencoderClassifier
+    from embudo.apps.detection import AnomalyDetector
     from embudo.codec.image_codec import ImageCodec
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.persistence import load
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "models.autoencoder",
     "AutoencoderClassifier": "apps.classification",
+    "AnomalyDetector": "apps.detection",
     "StackedAutoencoder": "models.stacked",
     "ImageCodec": "codec.image_codec",
     "load": "models.persistence",
@@ -66,6 +68,7 @@ __all__ = [
     "MLP",
     "SGD",
     "Adam",
+    "AnomalyDetector",
     "Autoencoder",
     "AutoencoderClassifier",
     "BatchTopK",

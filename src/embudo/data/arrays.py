@@ -35,7 +35,7 @@ def as_array(X: Any) -> Any:
     if torch is not None and isinstance(X, torch.Tensor):
         X = _from_torch(X)
     if pandas is not None and isinstance(X, pandas.DataFrame):
-        _refuse_columns([str(name) for name, column in X.items() if not _is_numeric(column)])
+        _refuse_columns([str(name) for name, column in X.items() if not is_numeric(column)])
         twice = X.columns[X.columns.duplicated()]
         if len(twice):
             raise InvalidData(f"X has more than one column named {twice[0]!r}: rename them.")
@@ -90,7 +90,7 @@ def _refuse_columns(names: list[str]) -> None:
         )
 
 
-def _is_numeric(column: Any) -> bool:
+def is_numeric(column: Any) -> bool:
     """Tell whether a column of a pandas frame holds real numbers, be it as objects."""
     if column.dtype != object:
         from pandas.api.types import is_numeric_dtype
@@ -127,7 +127,7 @@ def _from_objects(array: np.ndarray, came: str) -> np.ndarray:
         raise InvalidData("X holds an integer that is too great for float64: rescale or drop its feature.") from None
 
 
-def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds") -> None:
+def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds", allow_nan: bool = False) -> None:
     """Refuse NaN and infinity, and say where the first one is.
 
     Parameters
@@ -137,6 +137,8 @@ def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds") -> N
         Names of the features.
     subject : str, default="X holds"
         How the error sentence begins.
+    allow_nan : bool, default=False
+        Whether only infinity is refused.
 
     Raises
     ------
@@ -148,7 +150,7 @@ def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds") -> N
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum()):  # one that is not finite makes the sum so; great numbers may do that too
             return
-    bad = ~np.isfinite(values)
+    bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
     count = int(bad.sum())
     if not count:
         return
@@ -159,7 +161,8 @@ def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds") -> N
         row, column = map(int, first)
     kind = "NaN" if np.isnan(values[first]) else "infinity"
     where = column if names is None else repr(str(names[column]))
+    kinds = "infinite" if allow_nan else "NaN or infinity"
     raise InvalidData(
-        f"{subject} {kind} in row {row}, column {where} ({count} value{'s' if count > 1 else ''} in all are NaN or "
-        "infinity): drop or fill them first (for example with sklearn.impute.SimpleImputer)."
+        f"{subject} {kind} in row {row}, column {where} ({count} value{'s' if count > 1 else ''} in all are {kinds}): "
+        "drop or fill them first (for example with sklearn.impute.SimpleImputer)."
     )

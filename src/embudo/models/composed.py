@@ -166,8 +166,8 @@ class Composed(BaseEstimator):
         }
         return repr(words)
 
-    def _validated(self, X: Any, *, reset: bool, min_samples: int = 1) -> Matrix:
-        """Return X as a finite array or CSR matrix of shape (n_samples, n_features).
+    def _validated(self, X: Any, *, reset: bool, min_samples: int = 1, allow_nan: bool = False) -> Matrix:
+        """Return X as a finite array or CSR matrix of shape (n_samples, n_features); with `allow_nan`, NaN may be there.
 
         Arrays of more than two dimensions, such as images, are flattened; `sample_shape_` keeps the shape of
         a sample. With `reset`, number and names of the features are learnt, else they are checked.
@@ -199,7 +199,7 @@ class Composed(BaseEstimator):
             raise InvalidData(str(error)) from None
         if rows.dtype.kind == "b":
             rows = rows.astype(np.float32)
-        check_finite(rows, getattr(self, "feature_names_in_", None))
+        check_finite(rows, getattr(self, "feature_names_in_", None), allow_nan=allow_nan)
         if reset:
             self.sample_shape_ = shape
         return rows

@@ -28,7 +28,7 @@ from embudo.parts.training import Training
 
 FORMAT_VERSION = 1
 #: estimators that a file may hold, by their public names
-ESTIMATORS = ("Autoencoder", "StackedAutoencoder", "AutoencoderClassifier")
+ESTIMATORS = ("Autoencoder", "StackedAutoencoder", "AutoencoderClassifier", "AnomalyDetector")
 
 
 def save(estimator: Composed, path: str | Path) -> None:
@@ -124,7 +124,7 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
 
     Returns
     -------
-    Autoencoder, StackedAutoencoder, AutoencoderClassifier or ImageCodec
+    Autoencoder, StackedAutoencoder, AutoencoderClassifier, AnomalyDetector or ImageCodec
         What was saved, fitted; `transform` gives the same bits as that of the model saved, on the same machine.
 
     Raises
@@ -219,7 +219,8 @@ def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, call
     inner = {}
     for number, (name, within) in enumerate(card.get("inner", [])):
         own = {key: tensors.pop(key) for key in list(tensors) if key.startswith(f"{number}/")}
-        functions = {key: callables[f"{name}__{key}"] for key in within["callables"]}
+        parameter = name.partition(" ")[0]  # where there are several of one kind, a number follows
+        functions = {key: callables[f"{parameter}__{key}"] for key in within["callables"]}
         inner[name] = _restore(within, {key.partition("/")[2]: value for key, value in own.items()}, device, functions)
     estimator._relearn(card, tensors, inner, device)
     return estimator

@@ -1,0 +1,51 @@
+"""Why a detector takes a sample for abnormal: the share of each feature, and what was expected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embudo.data.tables import is_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from embudo.apps.detection import AnomalyDetector, Judged
+
+
+def explanation(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFrame:
+    """Return what `AnomalyDetector.explain` describes."""
+    import pandas as pd
+
+    rows = detector._accepted(X, reset=False)
+    given = rows if is_frame(rows) else np.asarray(rows.todense()) if hasattr(rows, "todense") else rows
+    index = np.asarray(getattr(X, "index", np.arange(rows.shape[0])))
+    names = getattr(detector, "feature_names_in_", np.arange(detector.n_features_in_))
+    n_top = min(top or len(names), len(names))
+    tables = []
+    for judged in detector._judged(rows, encoded=False):
+        shares, expected = by_feature(detector, judged)
+        order = np.argsort(-shares, axis=1, kind="stable")[:, :n_top]
+        block = given.iloc[judged.where].to_numpy(object) if is_frame(given) else given[judged.where]
+        columns = {
+            "sample": np.repeat(index[judged.where], n_top),
+            "feature": np.asarray(names)[order].ravel(),
+            "share": np.take_along_axis(shares, order, 1).ravel(),
+            "value": np.take_along_axis(block, order, 1).ravel(),
+            "expected": np.take_along_axis(expected, order, 1).ravel(),
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_feature(detector: AnomalyDetector, judged: Judged) -> tuple[np.ndarray, np.ndarray]:
+    """Return shares of the error and expected values, each of shape (n_samples, n_features), of encoded ones."""
+    parts, expected = judged.parts, judged.expected
+    if detector.table_ is not None:
+        parts = np.stack([parts[:, where].sum(axis=1) for where in detector.table_.places], axis=1)
+        columns = detector.table_.decode(expected)
+        mixed = detector.table_.has_categories
+        expected = np.stack([column.astype(object) if mixed else column for column in columns], axis=1)
+    total = parts.sum(axis=1, keepdims=True)
+    return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0), expected

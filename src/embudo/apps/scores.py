@@ -1,0 +1,207 @@
+"""How far a sample lies from what an autoencoder has learnt: one number, made of a part for each feature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf
+
+from embudo.data.scaling import Scaler
+from embudo.errors import FileFormatError
+from embudo.models.base import BaseAutoencoder
+from embudo.models.inference import outputs
+
+MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature: their covariance is too large
+#: standard deviations of the noise that a sample is given, in those of the features, and draws of it at each
+NOISE_LEVELS = (0.1, 0.2, 0.4, 0.8)
+N_DRAWS = 4
+
+
+class Score:
+    """What is measured of a sample. Scaled samples go in, `z`; NaN stands for no value.
+
+    Attributes
+    ----------
+    needs_held_out : bool
+        Whether it learns from samples that the autoencoder has not.
+    equalises : bool
+        Whether features count the same however they are scaled.
+    """
+
+    needs_held_out: ClassVar[bool] = False
+    equalises: ClassVar[bool] = False
+
+    def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
+        """Learn what is usual, from scaled samples that the autoencoder has not learnt from where there are any."""
+        return self
+
+    def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the share of each feature in the error, at least 0, and what was expected instead of `z`.
+
+        Parameters
+        ----------
+        autoencoder : BaseAutoencoder
+        z : ndarray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        parts : ndarray of shape (n_samples, n_features)
+            0 where there is no value.
+        expected : ndarray of shape (n_samples, n_features)
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it measures.")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what was learnt, by name."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
+        """Set what `arrays` returned, checked.
+
+        Raises
+        ------
+        FileFormatError
+            If it does not fit the autoencoder.
+        """
+        return self
+
+
+class Squared(Score):
+    """``sum_j (x_j - x'_j)^2``, between scaled values."""
+
+    def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return squared residuals and reconstructions."""
+        expected = passed(autoencoder, "forward", z)
+        return np.nan_to_num(np.square(z - expected)), expected
+
+
+class Whitened(Score):
+    """``|| S^(-1/2) (x - x' - m) ||^2``: residuals in units of those that normal samples leave.
+
+    Mean m and covariance S are those of the residuals of samples that the autoencoder has not learnt from, S shrunk
+    towards a multiple of the identity by the rule of Ledoit and Wolf. The square root is the symmetric one, so that
+    each part belongs to a feature.
+    """
+
+    needs_held_out = equalises = True
+
+    def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
+        """Learn mean and covariance of the residuals."""
+        self.whitening = Whitening.fit(z - passed(autoencoder, "forward", z))
+        return self
+
+    def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return squared whitened residuals and reconstructions."""
+        expected = passed(autoencoder, "forward", z)
+        return np.square(self.whitening.apply(z - expected)), expected + self.whitening.mean
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return mean and matrix of the whitening."""
+        return {"mean": self.whitening.mean, "matrix": self.whitening.matrix}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
+        """Set mean and matrix of the whitening."""
+        self.whitening = Whitening(arrays["mean"], arrays["matrix"])
+        n = autoencoder.n_features_in_
+        check_shape(self.whitening.mean, (n,))
+        check_shape(self.whitening.matrix, (n, n) if n <= MOST_FEATURES else (n,))
+        return self
+
+
+class Denoising(Score):
+    """``sum_s mean_k || x - g(f(x + s e_k)) ||^2`` over noise levels s, the noise e_k being the same for every sample.
+
+    A model that denoises at each level knows how far the samples lie from where normal ones are dense [1]_.
+
+    References
+    ----------
+    .. [1] Sattarov, Schreyer and Borth (2025). arXiv 2508.00758.
+    """
+
+    def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
+        """Draw the noise."""
+        self.noise = np.random.default_rng(seed).standard_normal((N_DRAWS, z.shape[1]))
+        return self
+
+    def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return squared residuals summed over levels, and reconstructions from the lowest."""
+        error, expected = np.zeros_like(z), np.zeros_like(z)
+        for level in NOISE_LEVELS:
+            for noise in self.noise:
+                output = passed(autoencoder, "forward", z + level * noise)
+                error += np.nan_to_num(np.square(z - output)) / len(self.noise)
+                if level == NOISE_LEVELS[0]:
+                    expected += output / len(self.noise)
+        return error, expected
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the noise."""
+        return {"noise": self.noise}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
+        """Set the noise."""
+        self.noise = arrays["noise"]
+        check_shape(self.noise, (N_DRAWS, autoencoder.n_features_in_))
+        return self
+
+
+SCORES: dict[str, type[Score]] = {"whitened": Whitened, "squared": Squared, "denoising": Denoising}
+
+
+class Whitening:
+    """An affine map that brings samples to mean 0 and covariance 1.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,)
+    matrix : ndarray of shape (n_features, n_features), or (n_features,) for a diagonal one
+        The inverse of the symmetric square root of their covariance.
+    """
+
+    def __init__(self, mean: np.ndarray, matrix: np.ndarray) -> None:
+        self.mean, self.matrix = mean, matrix
+
+    @classmethod
+    def fit(cls, samples: np.ndarray) -> Self:
+        """Return the map for samples of shape (n_samples, n_features), in which NaN stands for no value."""
+        known = ~np.isnan(samples)
+        counts = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, samples, 0).sum(axis=0) / counts
+        # what is not known adds nothing: the other samples of its feature count for more
+        centred = np.where(known, samples - mean, 0) * np.sqrt(len(samples) / counts)
+        if samples.shape[1] > MOST_FEATURES:
+            variance = np.square(centred).mean(axis=0)
+            return cls(mean, 1 / np.sqrt(0.99 * variance + 0.01 * variance.mean() + TINY))
+        covariance, _ = ledoit_wolf(centred, assume_centered=True)
+        values, vectors = np.linalg.eigh(covariance)
+        values = np.maximum(values, TINY + 1e-6 * values.max())
+        return cls(mean, (vectors / np.sqrt(values)) @ vectors.T)
+
+    def apply(self, samples: np.ndarray) -> np.ndarray:
+        """Return whitened samples; 0 where there is no value."""
+        centred = np.nan_to_num(samples - self.mean)
+        whitened: np.ndarray = centred * self.matrix if self.matrix.ndim == 1 else centred @ self.matrix
+        return np.where(np.isnan(samples), 0, whitened)
+
+
+TINY = 1e-12  #: least variance: that of residuals which are all but none
+
+
+def passed(autoencoder: BaseAutoencoder, call: str, z: np.ndarray) -> np.ndarray:
+    """Return what a method of the network makes of scaled samples; the network sees 0 where there is no value."""
+    width = max(autoencoder.n_features_in_, autoencoder.n_components_)
+    blocks = outputs(autoencoder.module_, Scaler(None), call, np.nan_to_num(z), width=width)
+    return np.concatenate([block for _, block in blocks]).astype(np.float64, copy=False)
+
+
+def check_shape(array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse an array of a file that is of another shape or type, or not finite.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
+        raise FileFormatError(f"Its score should hold {shape} finite numbers, and holds {array.shape}.")
