@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,9 +16,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from embudo.apps.calibration import Calibration, check_contamination, threshold
-from embudo.apps.scores import SCORES, Score, check_shape
+from embudo.apps.judgement import Judges, scaled
+from embudo.apps.scores import SCORES, Score, check_shape, restored
 from embudo.data.arrays import Matrix, check_finite
-from embudo.data.batches import block_rows
+from embudo.data.sampling import EvenSample
 from embudo.data.tables import TableEncoder, as_frame, has_categories, is_frame
 from embudo.engine.progress import titled
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, check_number
@@ -38,29 +38,6 @@ MOST_HELD_OUT = 20_000  #: samples at most that a score learns from
 MOST_SAMPLED = 2_000  #: samples of a stream that are kept to set the threshold by
 
 
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """What was measured of a block of samples.
-
-    Attributes
-    ----------
-    where : slice
-        Which samples.
-    values : ndarray of shape (n, n_encoded)
-        In the units that the autoencoders are given; NaN where missing.
-    errors : ndarray of shape (n,)
-    parts : ndarray of shape (n, n_encoded)
-        What each value adds to the error, but for the scaling by how many are missing.
-    expected : ndarray of shape (n, n_encoded)
-    """
-
-    where: slice
-    values: np.ndarray
-    errors: np.ndarray
-    parts: np.ndarray
-    expected: np.ndarray
-
-
 class AnomalyDetector(OutlierMixin, Composed):
     """PLACEHOLDER"""
 
@@ -72,19 +49,25 @@ class AnomalyDetector(OutlierMixin, Composed):
         }
     )
 
+    autoencoders_: list[BaseAutoencoder]
+    scores_: list[Score]
+    table_: TableEncoder | None
+    calibration_: Calibration | None
+    _sample: EvenSample | None
+
     def __init__(
         self,
         autoencoder: Autoencoder | Any = None,
         *,
         contamination: float | str = "auto",
-        score: str = "whitened",
+        criterion: str = "whitened",
         n_estimators: int = 1,
         trimming: float = 0.0,
         random_state: Any = None,
     ) -> None:
         self.autoencoder = autoencoder
         self.contamination = contamination
-        self.score = score
+        self.criterion = criterion
         self.n_estimators = n_estimators
         self.trimming = trimming
         self.random_state = random_state
@@ -109,10 +92,10 @@ class AnomalyDetector(OutlierMixin, Composed):
         if self.trimming > 0:
             self._fit_estimators(rows, "trimming ")
             n_kept = round(rows.shape[0] * (1 - self.trimming))
-            kept = rows[np.sort(np.argsort(-self._scores(rows), kind="stable")[: max(2, n_kept)])]
+            kept = rows[np.sort(np.argsort(self._judges().errors(rows), kind="stable")[: max(2, n_kept)])]
         if self._completed:
             self._fit_estimators(kept)
-        self.offset_ = threshold(self._scores(rows), self.contamination)
+        self.offset_ = threshold(-self._judges().errors(rows), self.contamination)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -140,10 +123,12 @@ class AnomalyDetector(OutlierMixin, Composed):
         for autoencoder in self.autoencoders_:
             autoencoder.partial_fit(self._to_learn(rows))
         self.history_ = self.autoencoders_[0].history_
-        kept = self._sampled(rows)
+        if self._sample is None:
+            self._sample = EvenSample(MOST_SAMPLED, self.seed_)
+        kept = self._sample.add(rows)
         self.scores_ = [self._learn_score(autoencoder, kept) for autoencoder in self.autoencoders_]
         self.calibration_ = None
-        self.offset_ = threshold(self._scores(kept), self.contamination)
+        self.offset_ = threshold(-self._judges().errors(kept), self.contamination)
         return self
 
     def _begin(self, X: Any) -> Matrix:
@@ -152,14 +137,14 @@ class AnomalyDetector(OutlierMixin, Composed):
         rows = self._accepted(X, reset=True)
         self.table_ = TableEncoder.fit(rows) if is_frame(rows) or _has_nan(rows) else None
         self.seed_ = self._draw_seed()
-        self.calibration_: Calibration | None = None
-        self._sample, self._n_sampled = None, 0
+        self.calibration_ = None
+        self._sample = None
         self._completed = True
         return self._encoded(rows)
 
     def _resolve(self) -> None:
         check_contamination("AnomalyDetector.contamination", self.contamination)
-        check_choice("AnomalyDetector.score", self.score, SCORES)
+        check_choice("AnomalyDetector.criterion", self.criterion, SCORES)
         check_number("AnomalyDetector.n_estimators", self.n_estimators, low=1, integer=True)
         check_number("AnomalyDetector.trimming", self.trimming, low=0, high=0.5)
         if not isinstance(self.autoencoder, BaseAutoencoder | None):
@@ -172,7 +157,7 @@ class AnomalyDetector(OutlierMixin, Composed):
         """Fit the autoencoders, each with a score that learns from what it has not seen, where it needs that."""
         n, order = rows.shape[0], np.random.default_rng(self.seed_).permutation(rows.shape[0])
         n_parts = self.n_estimators if self.n_estimators > 1 else round(1 / HELD_OUT)
-        apart = SCORES[self.score].needs_held_out and n >= 2 * n_parts
+        apart = SCORES[self.criterion].needs_held_out and n >= 2 * n_parts
         self.autoencoders_, self.scores_ = [], []
         for i in range(self.n_estimators):
             held_out = order[i::n_parts] if apart else order
@@ -203,23 +188,11 @@ class AnomalyDetector(OutlierMixin, Composed):
         return autoencoder
 
     def _learn_score(self, autoencoder: BaseAutoencoder, rows: Matrix) -> Score:
-        return SCORES[self.score]().fit(autoencoder, _scaled(autoencoder, rows), self.seed_)
+        return SCORES[self.criterion]().fit(autoencoder, scaled(autoencoder, rows), self.seed_)
 
     def _to_learn(self, rows: Matrix) -> Any:
         """Return encoded samples as an autoencoder learns from them: whole, in the shape they came in."""
         return self._in_shape(rows) if self.table_ is None else np.nan_to_num(rows)
-
-    def _sampled(self, rows: Matrix) -> Matrix:
-        """Return an even sample of all that `partial_fit` has been given, up to these rows."""
-        keys = np.random.default_rng([self.seed_, self._n_sampled]).random(rows.shape[0])
-        self._n_sampled += rows.shape[0]
-        if self._sample is not None:
-            keys = np.concatenate([self._sample[0], keys])
-            stack = scipy.sparse.vstack if scipy.sparse.issparse(rows) else np.concatenate
-            rows = stack([self._sample[1], rows])
-        kept = np.sort(np.argsort(keys, kind="stable")[:MOST_SAMPLED])
-        self._sample = keys[kept], rows[kept]
-        return rows[kept]
 
     # ------------------------------------------------------------------ judging samples
 
@@ -236,7 +209,11 @@ class AnomalyDetector(OutlierMixin, Composed):
             A sample's score does not depend on which others stand beside it.
         """
         check_is_fitted(self)
-        return self._scores(self._accepted(X, reset=False), encoded=False)
+        rows = self._accepted(X, reset=False)
+        scores = np.empty(rows.shape[0])
+        for judged in self._judges().judge(rows, encoded=False):
+            scores[judged.where] = -judged.errors
+        return scores
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores less `offset_`: less than 0 is an anomaly.
@@ -331,8 +308,8 @@ class AnomalyDetector(OutlierMixin, Composed):
         -------
         DataFrame
             A row for each sample and feature, the greatest share first: ``sample`` (its number, or its index in a
-            frame), ``feature``, ``share`` of the error (all of a sample add up to 1), ``value``, and ``expected``, which
-            is what was reconstructed. Categories are told as they are, with the share of their whole column.
+            frame), ``feature``, ``share`` of the error (all of a sample add up to 1), ``value``, and ``expected``,
+            which is what was reconstructed. Categories are told as they are, with the share of their whole column.
         """
         from embudo.apps.explanation import explanation
 
@@ -341,37 +318,8 @@ class AnomalyDetector(OutlierMixin, Composed):
             check_number("top (when not None)", top, low=1, integer=True)
         return explanation(self, X, top)
 
-    def _scores(self, rows: Any, *, encoded: bool = True) -> np.ndarray:
-        scores = np.empty(rows.shape[0])
-        for judged in self._judged(rows, encoded=encoded):
-            scores[judged.where] = -judged.errors
-        return scores
-
-    def _judged(self, rows: Any, *, encoded: bool) -> Iterator[Judged]:
-        """Measure samples a block at a time."""
-        size = block_rows(self.autoencoders_[0].n_features_in_)
-        weights = self._weights()
-        for start in range(0, rows.shape[0], size):
-            where = slice(start, min(start + size, rows.shape[0]))
-            block = rows.iloc[where] if is_frame(rows) else rows[where]
-            values = _dense(block if encoded else self._encoded(block))
-            parts, expected = np.zeros_like(values), np.zeros_like(values)
-            for autoencoder, score in zip(self.autoencoders_, self.scores_, strict=True):
-                added, z = score.parts(autoencoder, _scaled(autoencoder, values))
-                parts += added * weights
-                expected += autoencoder.scaler_.invert(z)
-            known = ~np.isnan(values) * (weights > 0)
-            counted = (known * weights).sum(axis=1)
-            parts /= len(self.autoencoders_)
-            rescaled = weights.sum() / np.where(counted > 0, counted, 1)
-            yield Judged(where, values, parts.sum(axis=1) * rescaled, parts, expected / len(self.autoencoders_))
-
-    def _weights(self) -> np.ndarray:
-        """Return what each encoded value counts."""
-        if self.table_ is None:
-            return np.ones(self.n_features_in_)
-        weights = self.table_.weights
-        return weights if self.scores_[0].equalises else np.where(weights > 0, 1.0, 0.0)
+    def _judges(self) -> Judges:
+        return Judges(self.autoencoders_, self.scores_, self.table_)
 
     # ------------------------------------------------------------------ samples
 
@@ -385,7 +333,9 @@ class AnomalyDetector(OutlierMixin, Composed):
             except (TypeError, ValueError) as error:
                 raise InvalidData(str(error)) from None
             if len(frame) < 1 + reset:
-                raise InvalidData(f"Found a table with {len(frame)} sample(s) while a minimum of {1 + reset} is required.")
+                raise InvalidData(
+                    f"Found a table with {len(frame)} sample(s) while a minimum of {1 + reset} is required."
+                )
             self.sample_shape_ = None
             return frame
         if learnt is not None and learnt.has_categories:
@@ -431,10 +381,7 @@ class AnomalyDetector(OutlierMixin, Composed):
         self.autoencoders_ = list(inner.values())
         if not self.autoencoders_ or any(ae.n_features_in_ != n_encoded for ae in self.autoencoders_):
             raise FileFormatError("Its autoencoders have learnt from other features.")
-        self.scores_ = []
-        for i, autoencoder in enumerate(self.autoencoders_):
-            own = {k.partition(".")[2]: v for k, v in arrays.items() if k.startswith(f"score{i}.")}
-            self.scores_.append(SCORES[self.score]().restore(own, autoencoder))
+        self.scores_ = restored(self.criterion, arrays, self.autoencoders_)
         self.calibration_ = None
         if "false_alarm_rate" in card:
             scores = arrays["calibration"]
@@ -442,17 +389,7 @@ class AnomalyDetector(OutlierMixin, Composed):
             self.calibration_ = Calibration.of(scores, card["false_alarm_rate"])
         check_number("The threshold", card["offset"])
         self.offset_ = float(card["offset"])
-        self._sample, self._n_sampled = None, 0
-
-
-def _dense(rows: Matrix) -> np.ndarray:
-    dense: np.ndarray = (rows.toarray() if scipy.sparse.issparse(rows) else rows).astype(np.float64, copy=False)
-    return dense
-
-
-def _scaled(autoencoder: BaseAutoencoder, rows: Matrix) -> np.ndarray:
-    """Return samples, given as the autoencoder is, as its network is; in float64."""
-    return autoencoder.scaler_.apply(_dense(rows))
+        self._sample = None
 
 
 def _has_nan(rows: Matrix) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse
 
 from embudo.data.tables import is_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from embudo.apps.detection import AnomalyDetector, Judged
+    from embudo.apps.detection import AnomalyDetector
+    from embudo.apps.judgement import Judged
 
 
 def explanation(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFrame:
@@ -19,15 +21,14 @@ def explanation(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFr
     import pandas as pd
 
     rows = detector._accepted(X, reset=False)
-    given = rows if is_frame(rows) else np.asarray(rows.todense()) if hasattr(rows, "todense") else rows
     index = np.asarray(getattr(X, "index", np.arange(rows.shape[0])))
     names = getattr(detector, "feature_names_in_", np.arange(detector.n_features_in_))
     n_top = min(top or len(names), len(names))
     tables = []
-    for judged in detector._judged(rows, encoded=False):
+    for judged in detector._judges().judge(rows, encoded=False):
         shares, expected = by_feature(detector, judged)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :n_top]
-        block = given.iloc[judged.where].to_numpy(object) if is_frame(given) else given[judged.where]
+        block = rows.iloc[judged.where].to_numpy(object) if is_frame(rows) else as_dense(rows[judged.where])
         columns = {
             "sample": np.repeat(index[judged.where], n_top),
             "feature": np.asarray(names)[order].ravel(),
@@ -37,6 +38,12 @@ def explanation(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFr
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
+
+
+def as_dense(rows: Any) -> np.ndarray:
+    """Return an array of an array or a sparse matrix."""
+    array: np.ndarray = rows.toarray() if scipy.sparse.issparse(rows) else rows
+    return array
 
 
 def by_feature(detector: AnomalyDetector, judged: Judged) -> tuple[np.ndarray, np.ndarray]:

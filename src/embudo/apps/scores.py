@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf
@@ -148,6 +148,21 @@ class Denoising(Score):
 
 
 SCORES: dict[str, type[Score]] = {"whitened": Whitened, "squared": Squared, "denoising": Denoising}
+
+
+def restored(criterion: str, arrays: Mapping[str, np.ndarray], autoencoders: Sequence[BaseAutoencoder]) -> list[Score]:
+    """Return the scores of a file, whose arrays are named by number and name, checked.
+
+    Raises
+    ------
+    FileFormatError
+        If they do not fit the autoencoders.
+    """
+    scores = []
+    for i, autoencoder in enumerate(autoencoders):
+        own = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"score{i}.")}
+        scores.append(SCORES[criterion]().restore(own, autoencoder))
+    return scores
 
 
 class Whitening:

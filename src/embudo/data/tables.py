@@ -93,7 +93,7 @@ class Column:
         import pandas as pd
 
         words = _words(values)
-        codes = pd.Index(self.categories).get_indexer(words)  # -1, the last one, where it was not seen
+        codes = pd.Index(self.categories).get_indexer(pd.Index(words))  # -1, the last one, where it was not seen
         shares = np.array([*self.shares, 0.0])
         encoded: np.ndarray = (np.eye(self.width)[codes] - shares) * np.sqrt(self.weight / np.maximum(shares, RARE))
         encoded[pd.isna(words)] = np.nan
@@ -105,7 +105,8 @@ class Column:
             return encoded[:, 0] * self.scale + self.mean
         shares = np.array(self.shares)
         restored = encoded[:, :-1] * np.sqrt(np.maximum(shares, RARE) / self.weight) + shares
-        return np.array(self.categories, dtype=object)[restored.argmax(axis=1)]
+        categories: np.ndarray = np.array(self.categories, dtype=object)[restored.argmax(axis=1)]
+        return categories
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,8 +251,8 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         if not is_numeric(values):
             raise InvalidData(f"Column {name!r} held numbers when the model was fitted, and now holds {values.dtype}.")
-        values = values.to_numpy(np.float64, na_value=np.nan) if hasattr(values.dtype, "na_value") else values.to_numpy()
-    numbers = values.astype(np.float64)
+        values = values.to_numpy(**({"na_value": np.nan} if hasattr(values.dtype, "na_value") else {}))
+    numbers: np.ndarray = values.astype(np.float64)
     if np.isinf(numbers).any():
         raise InvalidData(f"Column {name!r} holds infinity in row {int(np.isinf(numbers).argmax())}: mend or drop it.")
     return numbers
@@ -259,7 +260,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
 
 def _words(values: Any) -> np.ndarray:
     """Return a column as an array of text, None where a value is missing; whole numbers without their ".0"."""
-    words = values.astype(object).to_numpy(copy=True)
+    words: np.ndarray = values.astype(object).to_numpy(copy=True)
     missing = values.isna().to_numpy()
     words[~missing] = [
         str(int(word)) if isinstance(word, float) and word.is_integer() else str(word) for word in words[~missing]

@@ -167,7 +167,7 @@ class Composed(BaseEstimator):
         return repr(words)
 
     def _validated(self, X: Any, *, reset: bool, min_samples: int = 1, allow_nan: bool = False) -> Matrix:
-        """Return X as a finite array or CSR matrix of shape (n_samples, n_features); with `allow_nan`, NaN may be there.
+        """Return X as a finite array or CSR matrix of shape (n_samples, n_features); NaN is let in with `allow_nan`.
 
         Arrays of more than two dimensions, such as images, are flattened; `sample_shape_` keeps the shape of
         a sample. With `reset`, number and names of the features are learnt, else they are checked.

@@ -1,0 +1,33 @@
+"""An even sample of a stream, of bounded size."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from embudo.data.arrays import Matrix
+
+
+class EvenSample:
+    """Rows of a stream, each with the same chance to be kept: those with the least of random keys.
+
+    Parameters
+    ----------
+    size : int
+        Rows to keep at most.
+    seed : int
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.rng = size, np.random.default_rng(seed)
+        self.keys, self.rows = np.empty(0), None
+
+    def add(self, rows: Matrix) -> Matrix:
+        """Take in more rows, and return those that are kept now."""
+        self.keys = np.concatenate([self.keys, self.rng.random(rows.shape[0])])
+        if self.rows is not None:
+            stack = scipy.sparse.vstack if scipy.sparse.issparse(rows) else np.concatenate
+            rows = stack([self.rows, rows])
+        kept = np.sort(np.argsort(self.keys, kind="stable")[: self.size])
+        self.keys, self.rows = self.keys[kept], rows[kept]
+        return self.rows
