@@ -37,12 +37,12 @@ def threshold(scores: np.ndarray, contamination: float | str) -> float:
         Minus the errors of the training samples.
     contamination : "auto" or float
         The share of the training samples that lies below; 0 is none. "auto" is Tukey's fence over the roots of the
-        errors, which are distances: the upper quartile and 1.5 times the range between the quartiles; but at least
+        errors, which are distances: the upper quartile and 3 times the range between the quartiles; but at least
         one of a hundred lies below.
     """
     if contamination == "auto":
         low, high = np.percentile(np.sqrt(-scores), (25, 75))
-        return max(float(np.percentile(scores, 1)), -(float(high + 1.5 * (high - low)) ** 2))
+        return max(float(np.percentile(scores, 1)), -(float(high + 3 * (high - low)) ** 2))
     return float(np.percentile(scores, 100 * float(contamination)))
 
 

@@ -182,9 +182,10 @@ class AnomalyDetector(OutlierMixin, Composed):
             folder = Path(training.run_dir, f"{stage}autoencoder {number + 1}".replace(" ", "-"))
             training = dataclasses.replace(training, run_dir=folder)
         autoencoder.set_params(random_state=(seed + number) % 2**31, training=training)
-        if self.table_ is not None:  # its columns are scaled as they shall be
-            names = [name for name in autoencoder.get_params() if name.rpartition("__")[2] == "scale"]
-            autoencoder.set_params(**{name: None for name in names[:1] if autoencoder.get_params()[name] == "auto"})
+        if self.table_ is not None:  # its columns are scaled already
+            params = autoencoder.get_params().items()
+            again = [k for k, v in params if k.rpartition("__")[2] == "scale" and v in {"auto", "standard"}]
+            autoencoder.set_params(**dict.fromkeys(again[:1]))
         return autoencoder
 
     def _learn_score(self, autoencoder: BaseAutoencoder, rows: Matrix) -> Score:
