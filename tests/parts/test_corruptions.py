@@ -11,6 +11,7 @@ from embudo.parts.losses import LOSSES
 N = 200_000
 CORRUPTIONS = [
     GaussianNoise(0.3),
+    GaussianNoise((0.1, 2.0)),
     MaskingNoise(0.25),
     SaltAndPepper(0.25),
     GaussianNoise(0.3) + MaskingNoise(0.25, emphasis=0.7) + SaltAndPepper(0.25),
@@ -51,6 +52,15 @@ def test_gaussian_noise_has_mean_0_and_its_deviation():
     assert float(noise.mean()) == pytest.approx(0, abs=4 * 0.3 / N**0.5)
     assert float(noise.std()) == pytest.approx(0.3, rel=0.01)
     assert float((noise.abs() < 0.3).double().mean()) == pytest.approx(0.6827, abs=0.005)
+
+
+def test_noise_of_many_levels_draws_one_for_each_sample_evenly_between_their_logarithms():
+    noise = draw(GaussianNoise((0.1, 10.0)), torch.zeros(2000, 500))[0]
+    logarithms = noise.std(dim=1).log10()
+    assert float(logarithms.min()) > -1.1
+    assert float(logarithms.max()) < 1.1
+    assert float(logarithms.mean()) == pytest.approx(0, abs=0.06)
+    assert float(logarithms.std()) == pytest.approx(2 / 12**0.5, abs=0.03)
 
 
 def test_masking_noise_sets_its_share_to_0_and_leaves_the_others():
@@ -126,6 +136,11 @@ def test_a_loss_weighs_each_entry(name):
     ("make", "words"),
     [
         (lambda: GaussianNoise(-1), r"^GaussianNoise\.std must be a number at least 0; got -1\.$"),
+        (lambda: GaussianNoise((0, 1)), r"^GaussianNoise\.std must be a number greater than 0; got 0\.$"),
+        (
+            lambda: GaussianNoise((2, 1)),
+            r"^GaussianNoise\.std must be a number or a pair \(low, high\); got \(2, 1\)\.$",
+        ),
         (lambda: MaskingNoise(1), r"^MaskingNoise\.fraction must be a number at least 0 and less than 1; got 1\.$"),
         (lambda: MaskingNoise(0.1, emphasis=2), r"^MaskingNoise\.emphasis must be .* at most 1; got 2\.$"),
         (lambda: SaltAndPepper(0.1, low=1), r"^SaltAndPepper\.low must be less than high; got 1 and 1\.0\.$"),

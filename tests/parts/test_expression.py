@@ -63,7 +63,7 @@ PENALTIES = sums(
     st.builds(Contractive, WEIGHTS, probes=st.none() | SIZES),
 )
 CORRUPTIONS = sums(
-    st.builds(GaussianNoise, WEIGHTS),
+    st.builds(GaussianNoise, WEIGHTS | st.tuples(st.floats(0.01, 1), st.floats(2, 9))),
     st.builds(MaskingNoise, SHARES, emphasis=CLOSED),
     st.builds(SaltAndPepper, SHARES, low=st.floats(-9, -1), high=st.floats(1, 9), emphasis=CLOSED),
 )

@@ -15,7 +15,7 @@ from embudo.models.inference import outputs
 
 MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature: their covariance is too large
 #: standard deviations of the noise that a sample is given, in those of the features, and draws of it at each
-NOISE_LEVELS = (0.1, 0.2, 0.4, 0.8)
+NOISE_LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
 N_DRAWS = 4
 
 
@@ -111,9 +111,11 @@ class Whitened(Score):
 
 
 class Denoising(Score):
-    """``sum_s mean_k || x - g(f(x + s e_k)) ||^2`` over noise levels s, the noise e_k being the same for every sample.
+    """``mean_s mean_k || x - g(f(x + s e_k)) ||^2 / E_s`` over levels of noise s; E_s is the mean over what was learnt.
 
-    A model that denoises at each level knows how far the samples lie from where normal ones are dense [1]_.
+    The noise e_k is the same for every sample. A network that takes noise away at each level leads back to where
+    samples are dense; how far it moves a sample tells how far off that lies [1]_. Divided by what is usual, no level
+    drowns the others.
 
     References
     ----------
@@ -121,29 +123,36 @@ class Denoising(Score):
     """
 
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
-        """Draw the noise."""
+        """Draw the noise, and measure the mean error at each level."""
         self.noise = np.random.default_rng(seed).standard_normal((N_DRAWS, z.shape[1]))
+        errors = [np.nanmean(np.square(z - self._denoised(autoencoder, z, s))) * z.shape[1] for s in NOISE_LEVELS]
+        self.usual = np.maximum(errors, TINY)
         return self
 
     def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return squared residuals summed over levels, and reconstructions from the lowest."""
-        error, expected = np.zeros_like(z), np.zeros_like(z)
-        for level in NOISE_LEVELS:
-            for noise in self.noise:
-                output = passed(autoencoder, "forward", z + level * noise)
-                error += np.nan_to_num(np.square(z - output)) / len(self.noise)
-                if level == NOISE_LEVELS[0]:
-                    expected += output / len(self.noise)
-        return error, expected
+        """Return squared residuals, in units of the usual error, and reconstructions at the least noise."""
+        parts, expected = np.zeros_like(z), np.zeros_like(z)
+        for level, usual in zip(NOISE_LEVELS, self.usual, strict=True):
+            denoised = self._denoised(autoencoder, z, level)
+            parts += np.nan_to_num(np.square(z - denoised).mean(axis=0)) / (usual * len(NOISE_LEVELS))
+            if level == NOISE_LEVELS[0]:
+                expected = denoised.mean(axis=0)
+        return parts, expected
+
+    def _denoised(self, autoencoder: BaseAutoencoder, z: np.ndarray, level: float) -> np.ndarray:
+        """Return what is made of each sample with each noise, shape (n_draws, n_samples, n_features)."""
+        noisy = np.nan_to_num(z) + level * self.noise[:, None]
+        return passed(autoencoder, "forward", noisy.reshape(-1, z.shape[1])).reshape(noisy.shape)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the noise."""
-        return {"noise": self.noise}
+        """Return the noise, and the mean error at each level."""
+        return {"noise": self.noise, "usual": self.usual}
 
     def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
-        """Set the noise."""
-        self.noise = arrays["noise"]
+        """Set the noise, and the mean error at each level."""
+        self.noise, self.usual = arrays["noise"], arrays["usual"]
         check_shape(self.noise, (N_DRAWS, autoencoder.n_features_in_))
+        check_shape(self.usual, (len(NOISE_LEVELS),))
         return self
 
 

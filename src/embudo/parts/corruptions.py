@@ -7,6 +7,7 @@ values, and only while training.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from embudo.errors import InvalidParameter, check_number
@@ -68,8 +69,9 @@ class GaussianNoise(Corruption):
 
     Parameters
     ----------
-    std : float, default=0.3
-        Standard deviation, in units of the scaled features.
+    std : float or (float, float), default=0.3
+        Standard deviation, in units of the scaled features. Of a pair, low and high, each sample draws one of its own,
+        its logarithm evenly between theirs: noise of many levels, which the network is not told.
 
     References
     ----------
@@ -82,18 +84,29 @@ class GaussianNoise(Corruption):
     GaussianNoise(0.1) + MaskingNoise(0.5)
     """
 
-    std: float = 0.3
+    std: float | tuple[float, float] = 0.3
 
     def validate(self) -> None:
-        """Raise `InvalidParameter` if the deviation is negative or not finite."""
-        check_number("GaussianNoise.std", self.std, low=0)
+        """Raise `InvalidParameter` if the deviation is negative or not finite, or not a pair that rises."""
+        if not isinstance(self.std, tuple):
+            check_number("GaussianNoise.std", self.std, low=0)
+            return
+        for std in self.std:
+            check_number("GaussianNoise.std", std, low=0, open_low=True)
+        if len(self.std) != 2 or self.std[0] >= self.std[1]:
+            raise InvalidParameter(f"GaussianNoise.std must be a number or a pair (low, high); got {self.std!r}.")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Add noise to every entry."""
         import torch
 
         noise = torch.empty_like(x).normal_(generator=generator)
-        return torch.add(x, noise, alpha=self.std), None
+        if not isinstance(self.std, tuple):
+            return torch.add(x, noise, alpha=self.std), None
+        low, high = map(math.log, self.std)
+        each = (len(x),) + (1,) * (x.ndim - 1)
+        std = torch.empty(each, dtype=x.dtype, device=x.device).uniform_(low, high, generator=generator).exp_()
+        return torch.addcmul(x, noise, std), None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
