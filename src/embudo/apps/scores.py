@@ -17,6 +17,9 @@ MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature:
 #: standard deviations of the noise that a sample is given, in those of the features, and draws of it at each
 NOISE_LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
 N_DRAWS = 4
+FEW = 2000  #: samples that tell the mean error
+LEAST = 1e-3  #: least variance, as a share of the mean one: a feature that is all but constant must not drown others
+TINY = 1e-12  #: least variance of all
 
 
 class Score:
@@ -81,8 +84,13 @@ class Whitened(Score):
     """``|| S^(-1/2) (x - x' - m) ||^2``: residuals in units of those that normal samples leave.
 
     Mean m and covariance S are those of the residuals of samples that the autoencoder has not learnt from, S shrunk
-    towards a multiple of the identity by the rule of Ledoit and Wolf. The square root is the symmetric one, so that
+    towards a multiple of the identity by the rule of Ledoit and Wolf [1]_. The square root is the symmetric one, so that
     each part belongs to a feature.
+
+    References
+    ----------
+    .. [1] Ledoit and Wolf (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of
+       Multivariate Analysis 88.
     """
 
     needs_held_out = equalises = True
@@ -103,10 +111,7 @@ class Whitened(Score):
 
     def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
         """Set mean and matrix of the whitening."""
-        self.whitening = Whitening(arrays["mean"], arrays["matrix"])
-        n = autoencoder.n_features_in_
-        check_shape(self.whitening.mean, (n,))
-        check_shape(self.whitening.matrix, (n, n) if n <= MOST_FEATURES else (n,))
+        self.whitening = Whitening.restored(arrays, autoencoder.n_features_in_)
         return self
 
 
@@ -124,6 +129,7 @@ class Denoising(Score):
 
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
         """Draw the noise, and measure the mean error at each level."""
+        z = z[:FEW]
         self.noise = np.random.default_rng(seed).standard_normal((N_DRAWS, z.shape[1]))
         errors = [np.nanmean(np.square(z - self._denoised(autoencoder, z, s))) * z.shape[1] for s in NOISE_LEVELS]
         self.usual = np.maximum(errors, TINY)
@@ -156,7 +162,37 @@ class Denoising(Score):
         return self
 
 
-SCORES: dict[str, type[Score]] = {"whitened": Whitened, "squared": Squared, "denoising": Denoising}
+class Density(Score):
+    """``|| S^(-1/2) (h - m) ||^2``: minus the logarithm of a normal density of the code, but for constants.
+
+    Mean m and covariance S are those of the codes, S shrunk as in `Whitened`. Features have the share in it that they
+    have in the squared error.
+    """
+
+    def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
+        """Learn mean and covariance of the codes."""
+        self.whitening = Whitening.fit(passed(autoencoder, "encode", z))
+        return self
+
+    def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the shares of the features in the code's distance from its mean, and reconstructions."""
+        code = passed(autoencoder, "encode", z)
+        expected = passed(autoencoder, "decode", code)
+        shares = np.nan_to_num(np.square(z - expected)) + TINY * ~np.isnan(z)
+        distance = np.square(self.whitening.apply(code)).sum(axis=1, keepdims=True)
+        return distance * shares / np.maximum(shares.sum(axis=1, keepdims=True), TINY), expected
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return mean and matrix of the whitening."""
+        return {"mean": self.whitening.mean, "matrix": self.whitening.matrix}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
+        """Set mean and matrix of the whitening."""
+        self.whitening = Whitening.restored(arrays, autoencoder.n_components_)
+        return self
+
+
+SCORES: dict[str, type[Score]] = {"whitened": Whitened, "squared": Squared, "denoising": Denoising, "density": Density}
 
 
 def restored(criterion: str, arrays: Mapping[str, np.ndarray], autoencoders: Sequence[BaseAutoencoder]) -> list[Score]:
@@ -197,20 +233,31 @@ class Whitening:
         centred = np.where(known, samples - mean, 0) * np.sqrt(len(samples) / counts)
         if samples.shape[1] > MOST_FEATURES:
             variance = np.square(centred).mean(axis=0)
-            return cls(mean, 1 / np.sqrt(0.99 * variance + 0.01 * variance.mean() + TINY))
+            return cls(mean, 1 / np.sqrt(np.maximum(variance, LEAST * variance.mean() + TINY)))
         covariance, _ = ledoit_wolf(centred, assume_centered=True)
         values, vectors = np.linalg.eigh(covariance)
-        values = np.maximum(values, TINY + 1e-6 * values.max())
+        values = np.maximum(values, LEAST * values.mean() + TINY)
         return cls(mean, (vectors / np.sqrt(values)) @ vectors.T)
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, np.ndarray], n_features: int) -> Self:
+        """Return the map of a file, checked.
+
+        Raises
+        ------
+        FileFormatError
+            If it is not one of `n_features` features.
+        """
+        mean, matrix = arrays["mean"], arrays["matrix"]
+        check_shape(mean, (n_features,))
+        check_shape(matrix, (n_features, n_features) if n_features <= MOST_FEATURES else (n_features,))
+        return cls(mean, matrix)
 
     def apply(self, samples: np.ndarray) -> np.ndarray:
         """Return whitened samples; 0 where there is no value."""
         centred = np.nan_to_num(samples - self.mean)
         whitened: np.ndarray = centred * self.matrix if self.matrix.ndim == 1 else centred @ self.matrix
         return np.where(np.isnan(samples), 0, whitened)
-
-
-TINY = 1e-12  #: least variance: that of residuals which are all but none
 
 
 def passed(autoencoder: BaseAutoencoder, call: str, z: np.ndarray) -> np.ndarray:
