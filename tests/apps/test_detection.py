@@ -224,7 +224,9 @@ def test_p_values_are_at_most_the_rate_where_a_sample_is_flagged(fitted):
 def test_too_few_samples_for_the_rate_are_refused(fitted):
     model = copy.deepcopy(fitted["whitened"])
     before = model.offset_
-    with pytest.raises(InvalidData, match=r"false_alarm_rate=0.01 needs at least 99 normal samples; got 98"):
+    with pytest.raises(
+        InvalidData, match=r"false_alarm_rate=0.01 needs at least 99 normal samples to calibrate by; got 98"
+    ):
         model.calibrate(FRESH[:98], 0.01)
     with pytest.raises(InvalidParameter, match="false_alarm_rate must be"):
         model.calibrate(FRESH, 0)

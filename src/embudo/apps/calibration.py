@@ -46,6 +46,25 @@ def threshold(scores: np.ndarray, contamination: float | str) -> float:
     return float(np.percentile(scores, 100 * float(contamination)))
 
 
+def check_enough(n_samples: int, false_alarm_rate: Any) -> None:
+    """Refuse fewer normal samples than a rate of false alarms needs.
+
+    Raises
+    ------
+    InvalidParameter
+        If the rate is not between 0 and 1.
+    InvalidData
+        If there are too few samples for it.
+    """
+    check_number("false_alarm_rate", false_alarm_rate, low=0, high=1, open_low=True, open_high=True)
+    needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
+    if n_samples < needed:
+        raise InvalidData(
+            f"false_alarm_rate={false_alarm_rate:g} needs at least {needed} normal samples to calibrate by; got "
+            f"{n_samples}: bring more, or ask for {1 / (n_samples + 1):.2g} or more."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Calibration:
     """Scores of normal samples that were not learnt from, by which new ones are judged.
@@ -67,18 +86,10 @@ class Calibration:
 
         Raises
         ------
-        InvalidParameter
-            If the rate is not between 0 and 1.
-        InvalidData
-            If there are too few scores for the rate.
+        InvalidParameter, InvalidData
+            As `check_enough` does.
         """
-        check_number("false_alarm_rate", false_alarm_rate, low=0, high=1, open_low=True, open_high=True)
-        needed = math.ceil(1 / false_alarm_rate - 1e-9) - 1
-        if len(scores) < needed:
-            raise InvalidData(
-                f"false_alarm_rate={false_alarm_rate:g} needs at least {needed} normal samples; got {len(scores)}: "
-                f"bring more, or ask for {1 / (len(scores) + 1):.2g} or more."
-            )
+        check_enough(len(scores), false_alarm_rate)
         return cls(np.sort(scores), float(false_alarm_rate))
 
     @property

@@ -312,12 +312,17 @@ class AnomalyDetector(OutlierMixin, Composed):
             frame), ``feature``, ``share`` of the error (all of a sample add up to 1), ``value``, and ``expected``,
             which is what was reconstructed. Categories are told as they are, with the share of their whole column.
         """
-        from embudo.apps.explanation import explanation
+        from embudo.apps.explanation import examine
 
         check_is_fitted(self)
         if top is not None:
             check_number("top (when not None)", top, low=1, integer=True)
-        return explanation(self, X, top)
+        return examine(self, X, top)[1]
+
+    @property
+    def training_(self) -> Training:  # type: ignore[override]
+        """How the autoencoders were trained."""
+        return self.autoencoders_[0].training_
 
     def _judges(self) -> Judges:
         return Judges(self.autoencoders_, self.scores_, self.table_)

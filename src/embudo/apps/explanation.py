@@ -16,28 +16,30 @@ if TYPE_CHECKING:
     from embudo.apps.judgement import Judged
 
 
-def explanation(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFrame:
-    """Return what `AnomalyDetector.explain` describes."""
+def examine(detector: AnomalyDetector, X: Any, top: int | None) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return the scores of samples, and what `AnomalyDetector.explain` describes."""
     import pandas as pd
 
     rows = detector._accepted(X, reset=False)
     index = np.asarray(getattr(X, "index", np.arange(rows.shape[0])))
-    names = getattr(detector, "feature_names_in_", np.arange(detector.n_features_in_))
+    names = np.asarray(getattr(detector, "feature_names_in_", np.arange(detector.n_features_in_)))
     n_top = min(top or len(names), len(names))
-    tables = []
+    scores, tables = np.empty(rows.shape[0]), []
     for judged in detector._judges().judge(rows, encoded=False):
+        scores[judged.where] = -judged.errors
         shares, expected = by_feature(detector, judged)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :n_top]
-        block = rows.iloc[judged.where].to_numpy(object) if is_frame(rows) else as_dense(rows[judged.where])
+        values = rows.iloc[judged.where].to_numpy(object) if is_frame(rows) else as_dense(rows[judged.where])
         columns = {
             "sample": np.repeat(index[judged.where], n_top),
-            "feature": np.asarray(names)[order].ravel(),
-            "share": np.take_along_axis(shares, order, 1).ravel(),
-            "value": np.take_along_axis(block, order, 1).ravel(),
-            "expected": np.take_along_axis(expected, order, 1).ravel(),
+            "feature": names[order].ravel(),
+            **{
+                name: np.take_along_axis(array, order, 1).ravel()
+                for name, array in (("share", shares), ("value", values), ("expected", expected))
+            },
         }
         tables.append(pd.DataFrame(columns))
-    return pd.concat(tables, ignore_index=True)
+    return scores, pd.concat(tables, ignore_index=True)
 
 
 def as_dense(rows: Any) -> np.ndarray:

@@ -84,8 +84,8 @@ class Whitened(Score):
     """``|| S^(-1/2) (x - x' - m) ||^2``: residuals in units of those that normal samples leave.
 
     Mean m and covariance S are those of the residuals of samples that the autoencoder has not learnt from, S shrunk
-    towards a multiple of the identity by the rule of Ledoit and Wolf [1]_. The square root is the symmetric one, so that
-    each part belongs to a feature.
+    towards a multiple of the identity by the rule of Ledoit and Wolf [1]_. The square root is the symmetric one, so
+    that each part belongs to a feature.
 
     References
     ----------

@@ -13,6 +13,7 @@ from embudo.cli.output import json_text
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from embudo.apps.detection import AnomalyDetector
     from embudo.models.autoencoder import Autoencoder
 
 SHOWN = 8  #: column names that are written out
@@ -65,6 +66,8 @@ def describe_model(path: Path) -> dict[str, Any]:
 
 def describe_estimator(model: Any) -> dict[str, Any]:
     """Return what a fitted estimator is and has learnt, by name; also those that it is made of."""
+    if hasattr(model, "autoencoders_"):
+        return describe_detector(model)
     facts: dict[str, Any] = {
         "model": type(model).__name__,
         **{
@@ -92,6 +95,21 @@ def describe_estimator(model: Any) -> dict[str, Any]:
     if hasattr(model, "autoencoder_"):
         facts["autoencoder"] = describe_estimator(model.autoencoder_)
     return facts
+
+
+def describe_detector(model: AnomalyDetector) -> dict[str, Any]:
+    """Return what a fitted detector is and has learnt, by name."""
+    params = {name: str(value) for name, value in sorted(model.get_params(deep=False).items()) if name != "autoencoder"}
+    facts: dict[str, Any] = {"model": type(model).__name__, **params, "features": model.n_features_in_}
+    if model.table_ is not None:
+        columns = model.table_.columns
+        facts["categories"] = {column.name: len(column.categories) for column in columns if column.categories}
+        facts["columns_with_gaps"] = [column.name for column in columns if column.missing]
+    facts["threshold"] = model.offset_
+    if model.calibration_ is not None:
+        facts["false_alarm_rate"] = model.calibration_.false_alarm_rate
+        facts["calibrated_on"] = len(model.calibration_.scores)
+    return facts | {"autoencoder": describe_estimator(model.autoencoders_[0])}
 
 
 def describe_level(level: Autoencoder) -> dict[str, Any]:

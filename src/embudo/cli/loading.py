@@ -11,10 +11,15 @@ from embudo.errors import FileFormatError, InvalidParameter, check_choice
 
 if TYPE_CHECKING:
     from embudo.apps.classification import AutoencoderClassifier
+    from embudo.apps.detection import AnomalyDetector
     from embudo.models.base import BaseAutoencoder
 
 #: class of a model: the verb that works with it
-VERBS = {"AutoencoderClassifier": "embudo classify predict", "ImageCodec": "embudo compress --model"}
+VERBS = {
+    "AutoencoderClassifier": "embudo classify predict",
+    "AnomalyDetector": "embudo detect score",
+    "ImageCodec": "embudo compress --model",
+}
 
 level_option = click.option("--level", metavar="NAME", help="Of a stack.  [default: the topmost]")
 
@@ -62,6 +67,20 @@ def load_classifier(path: Path) -> AutoencoderClassifier:
     from embudo.apps.classification import AutoencoderClassifier
 
     model: AutoencoderClassifier = _load(path, AutoencoderClassifier, 'a classifier, as "embudo classify train" writes')
+    return model
+
+
+def load_detector(path: Path) -> AnomalyDetector:
+    """Return the detector in a file.
+
+    Raises
+    ------
+    FileFormatError
+        If it holds another kind of model, or none.
+    """
+    from embudo.apps.detection import AnomalyDetector
+
+    model: AnomalyDetector = _load(path, AnomalyDetector, 'a detector, as "embudo detect fit" writes')
     return model
 
 

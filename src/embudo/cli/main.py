@@ -27,6 +27,7 @@ VERBS = (
     "info",
     "diagnose",
     "classify",
+    "detect",
 )
 
 

@@ -138,28 +138,31 @@ class Size(ParamType):
         return int(match[1]), int(match[2])
 
 
-def field_options(kind: type, types: dict[str, ParamType | bool]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def field_options(
+    defaults: Any, types: dict[str, ParamType | bool]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds an option for each field of a dataclass, described by its docstring.
 
     Parameters
     ----------
-    kind : type
-        A frozen part, documented in numpydoc form.
+    defaults : Part
+        What the options are without a value; its class is documented in numpydoc form.
     types : dict
         Types of the fields that are not scalars; False for a field that is not wanted.
     """
-    text = inspect.cleandoc(kind.__doc__ or "")
-    fields = [field for field in dataclasses.fields(kind) if types.get(field.name) is not False]
+    text = inspect.cleandoc(type(defaults).__doc__ or "")
+    fields = [field for field in dataclasses.fields(defaults) if types.get(field.name) is not False]
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         for field in reversed(fields):
+            default = getattr(defaults, field.name)
             # "name : type", and below it, indented, what it means
             described = re.search(rf"^{field.name} : .*\n((?:    .*\n)+)", text, re.MULTILINE)
             verb = click.option(
                 f"--{field.name.replace('_', '-')}",
                 type=types.get(field.name, Scalar()),
-                default=field.default,
-                show_default=field.default is not None,
+                default=default,
+                show_default=default is not None,
                 help=" ".join(described[1].split()) if described else None,
             )(verb)
         return verb

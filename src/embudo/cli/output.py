@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,28 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         require_pyarrow()
         table.to_parquet(buffer, index=False)
     write_atomically(path, buffer.getvalue())
+
+
+def write_tables(path: Path, tables: Iterable[pd.DataFrame]) -> None:
+    """Write tables, one below the other, to a .csv or .parquet file, as they come."""
+    from embudo.data.files import replaced_whole
+    from embudo.data.readers import require_pyarrow
+
+    with replaced_whole(path) as temporary, contextlib.ExitStack() as stack:
+        if path.suffix.lower() == ".csv":
+            file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+            for number, table in enumerate(tables):
+                table.to_csv(file, index=False, header=number == 0)
+            return
+        require_pyarrow()
+        import pyarrow
+        import pyarrow.parquet
+
+        writer = None
+        for table in tables:
+            rows = pyarrow.Table.from_pandas(table, preserve_index=False)
+            writer = writer or stack.enter_context(pyarrow.parquet.ParquetWriter(temporary, rows.schema))
+            writer.write_table(rows)
 
 
 def write_samples(path: Path, samples: np.ndarray, model: Autoencoder, names: Sequence[Path] | None = None) -> None:

@@ -23,6 +23,7 @@ from embudo.parts.training import Training
 
 if TYPE_CHECKING:
     from embudo.apps.classification import AutoencoderClassifier
+    from embudo.apps.detection import AnomalyDetector
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.stacked import StackedAutoencoder
 
@@ -144,9 +145,10 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
     Parameters
     ----------
     **defaults
-        Values of `n_components`, `code_activation` and `corruption` that differ from those of `Autoencoder`.
+        Values of `n_components`, `encoder`, `code_activation`, `corruption`, `scale` and `training` that differ from
+        those of `Autoencoder`; parts but for `training` as text.
     """
-    size, corruption = defaults.get("n_components"), defaults.get("corruption")
+    size, encoder, corruption = (defaults.get(name) for name in ("n_components", "encoder", "corruption"))
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         @click.option(
@@ -166,7 +168,11 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
             help="Size of the code." + ("  [default: half the features]" if size is None else ""),
         )
         @click.option(
-            "--encoder", type=PartText(), help='Hidden layers before the code: "MLP((512, 256))", "ConvNet((32, 64))".'
+            "--encoder",
+            type=PartText(),
+            default=encoder,
+            show_default=encoder is not None,
+            help='Hidden layers before the code: "MLP((512, 256))", "ConvNet((32, 64))".',
         )
         @click.option(
             "--decoder", type=PartText(), help="Hidden layers after the code.  [default: the encoder's, mirrored]"
@@ -189,7 +195,12 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
         @click.option("--sparsity", type=PartText(), help='Which units may speak, such as "TopK(25)".')
         @click.option("--penalty", type=PartText(), help='What else costs, such as "L2(1e-4) + L1(1e-3)".')
         @click.option("--loss", type=Word(LOSSES), default="squared_error", show_default=True)
-        @click.option("--scale", type=Word(["auto", "standard", "minmax", "none"]), default="auto", show_default=True)
+        @click.option(
+            "--scale",
+            type=Word(["auto", "standard", "minmax", "none"]),
+            default=defaults.get("scale", "auto"),
+            show_default=True,
+        )
         @click.option(
             "--sparse-output/--dense-output", default=False, help="Encode to a sparse matrix.", show_default=True
         )
@@ -212,7 +223,9 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
         @click.option(
             "--random-state", "--seed", type=Scalar(), help="Decides first weights and order: same seed, same model."
         )
-        @field_options(Training, {"optimizer": PartText(), "run_dir": click.Path(), "verbose": False})
+        @field_options(
+            defaults.get("training", Training()), {"optimizer": PartText(), "run_dir": click.Path(), "verbose": False}
+        )
         @click.option(
             "--fine-tuning",
             type=PartText(),
@@ -245,15 +258,20 @@ def given_options() -> frozenset[str]:
 
 
 def fit_and_save(
-    model: Autoencoder | StackedAutoencoder | AutoencoderClassifier, output: Path, *data: Any, X_val: Any
+    model: Autoencoder | StackedAutoencoder | AutoencoderClassifier | AnomalyDetector,
+    output: Path,
+    *data: Any,
+    finish: Callable[[], Any] = lambda: None,
+    **options: Any,
 ) -> float:
-    """Fit `model`, write it, and return the seconds that the fit took.
+    """Fit `model`, `finish` it, write it, and return the seconds that this took.
 
     Where Ctrl-C stopped the fit, what was learnt is written, and the command ends; a classifier only once its last
     stage has begun.
     """
     started = time.perf_counter()
-    interruption = _fit(model, *data, X_val=X_val)
+    interruption = _fit(model, *data, **options)
+    finish()
     seconds = time.perf_counter() - started
     useless = hasattr(model, "classes_") and not model.history_
     if not useless:
@@ -266,11 +284,11 @@ def fit_and_save(
     return seconds
 
 
-def _fit(model: Any, *data: Any, X_val: Any) -> str | None:
+def _fit(model: Any, *data: Any, **options: Any) -> str | None:
     """Fit `model`; return the sentence of the warning where Ctrl-C stopped it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TrainingInterrupted)
-        model.fit(*data, X_val=X_val)
+        model.fit(*data, **options)
     interruption = None
     for warning in caught:
         if issubclass(warning.category, TrainingInterrupted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from embudo.errors import FileFormatError
@@ -18,14 +19,27 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     FileFormatError
         If the folder does not exist or cannot be written to.
     """
+    with replaced_whole(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replaced_whole(path: str | Path) -> Iterator[Path]:
+    """Give a file beside `path` to write to, which takes its place in the end, if nothing was raised.
+
+    Raises
+    ------
+    FileFormatError
+        If the folder does not exist or cannot be written to.
+    """
     path = Path(path)
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        os.close(handle)
+        yield Path(temporary)
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except OSError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import math
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +74,7 @@ def read(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    try:
-        if not path.exists():
-            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [])
-            raise FileFormatError(f"No such file or folder: '{path}'{near}.")
+    with _readable(path):
         if key is not None and suffix != ".npz":
             raise InvalidParameter(f"key={key!r} names an array of an .npz file, but '{path}' is not one.")
         if drop and suffix not in {".csv", ".tsv", ".parquet"}:
@@ -91,6 +89,16 @@ def read(
             if _IDX_NAME.search(path.name):
                 return _read_idx(path)
         return read_images(path, image_size, image_color)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Refuse a file that is not there, and make one sentence of whatever its parser raises."""
+    try:
+        if not path.exists():
+            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [])
+            raise FileFormatError(f"No such file or folder: '{path}'{near}.")
+        yield
     except EmbudoError:
         raise
     except UnicodeDecodeError:
@@ -135,9 +143,62 @@ def _checked_sparse(matrix: Any) -> Any:
     return matrix
 
 
+def read_chunks(path: str | Path, *, drop: tuple[str, ...] = (), rows: int = 10_000) -> Iterator[pd.DataFrame]:
+    """Read a ``.csv``, ``.tsv`` or ``.parquet`` table a few rows at a time, in bounded memory.
+
+    Parameters
+    ----------
+    path, drop
+        As of `read`.
+    rows : int, default=10_000
+        In a chunk, at most.
+
+    Yields
+    ------
+    pandas.DataFrame
+        With rows numbered on from chunk to chunk.
+
+    Raises
+    ------
+    FileFormatError, InvalidParameter, MissingDependency
+        As `read` does.
+    """
+    path, start = Path(path), 0
+    with _readable(path):
+        for chunk in _parquet_chunks(path, rows) if path.suffix.lower() == ".parquet" else _csv_chunks(path, rows):
+            chunk.index = range(start, start + len(chunk))
+            start += len(chunk)
+            yield _without(chunk, drop, path)
+
+
+def _csv_chunks(path: Path, rows: int) -> Iterator[Any]:
+    import pandas as pd
+
+    form, has_header = _csv_form(path)
+    with pd.read_csv(path, chunksize=rows, **form) as chunks:
+        yield from chunks if has_header else (chunk.add_prefix("x") for chunk in chunks)
+
+
+def _parquet_chunks(path: Path, rows: int) -> Iterator[Any]:
+    require_pyarrow()
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        yield from (batch.to_pandas() for batch in file.iter_batches(rows))
+
+
 def _read_csv(path: Path, blank_rows: bool = False) -> pd.DataFrame:
     import pandas as pd
 
+    form, has_header = _csv_form(path)
+    frame: pd.DataFrame = pd.read_csv(path, low_memory=False, skip_blank_lines=not blank_rows, **form)
+    if frame.empty:
+        raise FileFormatError(f"'{path}' holds the names of columns, but no rows.")
+    return frame if has_header else frame.add_prefix("x")
+
+
+def _csv_form(path: Path) -> tuple[dict[str, Any], bool]:
+    """Return how pandas shall read a table, and whether the first row names its columns."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline(2**20)
     if not first.strip():
@@ -147,18 +208,8 @@ def _read_csv(path: Path, blank_rows: bool = False) -> pd.DataFrame:
     names = next(csv.reader([first], delimiter=separator))
     counted = len(names) > 1 and names == [str(i) for i in range(len(names))]
     has_header = counted or not all(_is_number(name) for name in names)
-    frame = pd.read_csv(
-        path,
-        sep=separator,
-        header=0 if has_header else None,
-        encoding="utf-8-sig",
-        low_memory=False,
-        skipinitialspace=True,
-        skip_blank_lines=not blank_rows,
-    )
-    if frame.empty:
-        raise FileFormatError(f"'{path}' holds the names of columns, but no rows.")
-    return frame if has_header else frame.add_prefix("x")
+    header = 0 if has_header else None
+    return {"sep": separator, "header": header, "encoding": "utf-8-sig", "skipinitialspace": True}, has_header
 
 
 def _is_number(text: str) -> bool:

@@ -1,0 +1,269 @@
+"""``embudo detect``: a detector of anomalies from normal rows, and tables of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from embudo.cli.loading import load_detector
+from embudo.cli.options import DataSource, Scalar, data_options
+from embudo.cli.output import check_output, write_tables
+from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
+from embudo.errors import InvalidData, InvalidParameter
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from embudo.apps.detection import AnomalyDetector
+
+CRITERIA = ("whitened", "squared", "denoising", "density")
+STREAMED = (".csv", ".tsv", ".parquet")  #: tables that are read a few rows at a time
+CALIBRATED = 0.2  #: share of the data that is held out to calibrate by
+SHOWN = 5  #: most abnormal samples that are printed
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def detect(ctx: click.Context) -> None:
+    """Learn what is normal; find anomalies, with reasons."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@detect.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The detector: .safetensors.")
+@click.option(
+    "--contamination",
+    type=Scalar(),
+    default="auto",
+    show_default=True,
+    help='Share of DATA that is flagged: 0 for clean data, up to 0.5, or "auto".',
+)
+@click.option(
+    "--false-alarm-rate",
+    type=Scalar(),
+    help="Share of new normal samples that may be flagged; a fifth of DATA, all normal, is held out to keep to it.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    help="Other normal samples to keep to the rate by; none of DATA is held out then.",
+)
+@click.option(
+    "--criterion",
+    type=click.Choice(CRITERIA),
+    default="denoising",
+    show_default=True,
+    help="What the score is made of.",
+)
+@click.option("--estimators", "n_estimators", type=Scalar(), default=1, show_default=True, help="Autoencoders.")
+@click.option(
+    "--trimming",
+    type=Scalar(),
+    default=0.0,
+    show_default=True,
+    help="Share of DATA that a first fit finds most abnormal and the second leaves out.",
+)
+@recipe_options(n_components=256, code_activation="tanh", corruption="GaussianNoise(0.3)", scale="standard")
+@data_options
+def fit(
+    data: Path,
+    output: Path,
+    false_alarm_rate: Any,
+    calibration: Path | None,
+    source: DataSource,
+    recipe: Recipe,
+    **params: Any,
+) -> None:
+    """Learn what is normal from DATA, most of which should be.
+
+    Tables may hold categories, and lack values. The options of training are those of the autoencoder.
+    """
+    check_output(output, [".safetensors"])
+    if calibration is not None and false_alarm_rate is None:
+        raise InvalidParameter(
+            "--calibration needs --false-alarm-rate: the share of false alarms that it shall keep to."
+        )
+
+    from embudo.apps.detection import AnomalyDetector
+
+    autoencoder = recipe.build(recipe.training_of_the_whole if recipe.sizes else recipe.training, "reconstruction")
+    detector = AnomalyDetector(autoencoder, **params, random_state=recipe.random_state)
+    detector.set_params(**recipe.settings)
+    X, X_normal = source.read(data), None
+    if calibration is not None:
+        X_normal = source.read(calibration, X.shape[1:] if X.ndim == 4 else None)
+    elif false_alarm_rate is not None:
+        X, X_normal = split(X, recipe.random_state)
+    if X_normal is not None:
+        from embudo.apps.calibration import check_enough
+
+        check_enough(X_normal.shape[0], false_alarm_rate)
+        X_normal = named_as(X_normal, X)
+
+    def calibrate() -> None:
+        if X_normal is not None:
+            detector.calibrate(X_normal, false_alarm_rate)
+
+    seconds = fit_and_save(detector, output, X, finish=calibrate)
+    print_summary(detector, X, seconds)
+    click.echo(f"Detector written to {output}")
+
+
+def split(X: Any, seed: int | None) -> tuple[Any, Any]:
+    """Return samples to learn from and to calibrate by, drawn by `seed`."""
+    import numpy as np
+
+    order = np.random.default_rng(seed).permutation(X.shape[0])
+    n_held_out = round(CALIBRATED * len(order))
+    rows = getattr(X, "iloc", X)
+    return rows[np.sort(order[n_held_out:])], rows[np.sort(order[:n_held_out])]
+
+
+@detect.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help=".csv or .parquet.")
+@click.option(
+    "--top", type=click.IntRange(min=0), default=3, show_default=True, help="Features that are named for each sample."
+)
+@data_options
+def score(model: Path, data: Path, output: Path, top: int, source: DataSource) -> None:
+    """Write a score for each sample in DATA, whether it is an anomaly, and the features that make it one.
+
+    The lower the score, the more abnormal. Tables are read and written a few rows at a time, whatever their size; their
+    columns are found by name.
+    """
+    check_output(output, [".csv", ".parquet"])
+    detector = load_detector(model)
+    tally = Tally()
+    write_tables(output, (tally.count(table) for table in scored(detector, data, source, top)))
+    tally.show()
+    click.echo(f"Scores of {tally.n_samples:,} samples written to {output}")
+
+
+def scored(detector: AnomalyDetector, data: Path, source: DataSource, top: int) -> Iterator[pd.DataFrame]:
+    """Yield tables of scores for chunks of the data."""
+    import numpy as np
+    import pandas as pd
+
+    from embudo.apps.explanation import examine
+    from embudo.data.images import list_images
+
+    names = [str(path.relative_to(data)) for path in list_images(data)] if data.is_dir() else None
+    for chunk in chunks_of(detector, data, source):
+        scores, reasons = examine(detector, chunk, top) if top else (detector.score_samples(chunk), None)
+        columns: dict[str, Any] = {} if names is None else {"image": names}
+        columns |= {"score": scores, "anomaly": scores < detector.offset_}
+        if detector.calibration_ is not None:
+            columns["p_value"] = detector.calibration_.p_values(scores)
+        if reasons is not None:
+            n_top = len(reasons) // len(scores)
+            for name, as_text in (("feature", str), ("share", None), ("value", in_words), ("expected", in_words)):
+                values = reasons[name].to_numpy().reshape(len(scores), n_top)
+                for i in range(n_top):
+                    columns[f"{name}_{i + 1}"] = values[:, i] if as_text is None else list(map(as_text, values[:, i]))
+        index = getattr(chunk, "index", np.arange(len(scores)))
+        yield pd.DataFrame(columns, index=index)
+
+
+def in_words(value: Any) -> str:
+    """Return a value of a table as text."""
+    if value is None or value != value:
+        return ""
+    return str(value) if isinstance(value, str | bool) else f"{float(value):.6g}"
+
+
+def chunks_of(detector: AnomalyDetector, data: Path, source: DataSource) -> Iterator[Any]:
+    """Yield the data, a table in chunks with the columns that the detector knows, all else at once."""
+    from embudo.data.readers import read_chunks
+    from embudo.data.tables import same_columns
+
+    names = getattr(detector, "feature_names_in_", None)
+    if data.suffix.lower() not in STREAMED or not data.is_file():
+        X = source.read(data, detector.sample_shape_)
+        yield X
+        return
+    for chunk in read_chunks(data, drop=source.drop):
+        yield chunk.to_numpy() if names is None else same_columns(chunk, names)
+
+
+def named_as(X: Any, other: Any) -> Any:
+    """Return a table with the columns of another, where both are tables."""
+    from embudo.data.tables import same_columns
+
+    both = hasattr(X, "columns") and hasattr(other, "columns")
+    return same_columns(X, other.columns) if both else X
+
+
+def print_summary(detector: AnomalyDetector, X: Any, seconds: float) -> None:
+    """Print what was learnt from, and where the threshold lies."""
+    import numpy as np
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_row("samples", f"{X.shape[0]:,}")
+    columns = detector.table_.columns if detector.table_ else ()
+    n_categories = sum(column.categories is not None for column in columns)
+    gaps = sum(column.missing for column in columns)
+    kinds = [f"{n_categories} of categories"] * bool(n_categories) + [f"{gaps} with gaps"] * bool(gaps)
+    table.add_row("features", f"{detector.n_features_in_:,}" + (f", {', '.join(kinds)}" if kinds else ""))
+    table.add_row("score", f"{detector.criterion}, {len(detector.autoencoders_)} autoencoder(s)")
+    if detector.calibration_ is not None:
+        table.add_row("false alarms asked for", f"{detector.calibration_.false_alarm_rate:.2%}")
+        table.add_row("calibrated on", f"{len(detector.calibration_.scores):,} normal samples")
+    flagged = np.count_nonzero(detector.predict(X) == -1)
+    table.add_row("anomalies among the samples", f"{flagged:,}, {flagged / X.shape[0]:.2%}")
+    table.add_row("threshold", f"{detector.offset_:.5g}")
+    table.add_row("time", f"{seconds:.1f} s")
+    Console().print(table)
+
+
+class Tally:
+    """Counts what passes, and keeps the samples that are most abnormal."""
+
+    def __init__(self) -> None:
+        self.n_samples = self.n_anomalies = 0
+        self.worst: pd.DataFrame | None = None
+
+    def count(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Count the samples of a table of scores, and return it."""
+        import pandas as pd
+
+        self.n_samples += len(table)
+        self.n_anomalies += int(table["anomaly"].sum())
+        self.worst = pd.concat([self.worst, table]).nsmallest(SHOWN, "score")
+        return table
+
+    def show(self) -> None:
+        """Print how many anomalies there are, and the most abnormal samples."""
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        if self.worst is None:
+            raise InvalidData("The data hold no samples.")
+        table = Table(
+            box=box.SIMPLE_HEAD, title=f"{self.n_anomalies:,} anomalies; the lowest scores:", title_justify="left"
+        )
+        for name in ("row", "score", *(["p-value"] if "p_value" in self.worst else []), "because of"):
+            table.add_column(name, justify="left" if name == "because of" else "right")
+        for row, facts in self.worst.iterrows():
+            reasons = [
+                f"{facts[f'feature_{i}']} = {facts[f'value_{i}'] or 'none'} ({facts[f'share_{i}']:.0%}, "
+                f"expected {facts[f'expected_{i}']})"
+                for i in (1, 2)
+                if f"feature_{i}" in self.worst
+            ]
+            p = [f"{facts['p_value']:.2g}"] if "p_value" in self.worst else []
+            table.add_row(str(facts.get("image", row)), f"{facts['score']:.4g}", *p, "; ".join(reasons))
+        Console(markup=False).print(table)
