@@ -2,49 +2,132 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import scipy.sparse
 import torch
-from sklearn.base import OutlierMixin, clone
+from sklearn.base import OutlierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from embudo.apps.calibration import Calibration, check_contamination, threshold
-from embudo.apps.judgement import Judges, scaled
+from embudo.apps.judgement import Judges, partitions, scaled, variant
 from embudo.apps.scores import SCORES, Score, check_shape, restored
-from embudo.data.arrays import Matrix, check_finite
+from embudo.data.arrays import Matrix
 from embudo.data.sampling import EvenSample
-from embudo.data.tables import TableEncoder, as_frame, has_categories, is_frame
+from embudo.data.tables import TableEncoder
 from embudo.engine.progress import titled
-from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, check_number
+from embudo.errors import FileFormatError, InvalidParameter, check_choice, check_number
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import BaseAutoencoder
 from embudo.models.composed import Composed
+from embudo.models.tabular import Tabular
+from embudo.parts.architectures import MLP
 from embudo.parts.corruptions import GaussianNoise
+from embudo.parts.optimizers import Adam
 from embudo.parts.training import Training
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sklearn.utils import Tags
 
-HELD_OUT = 0.2  #: share of the samples that a single autoencoder does not learn, where the score needs some
 MOST_HELD_OUT = 20_000  #: samples at most that a score learns from
 MOST_SAMPLED = 2_000  #: samples of a stream that are kept to set the threshold by
 
 
-class AnomalyDetector(OutlierMixin, Composed):
-    """PLACEHOLDER"""
+class AnomalyDetector(OutlierMixin, Tabular):
+    """Finds anomalies: samples that an autoencoder, having learnt what is normal, does not reproduce.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder, StackedAutoencoder or None, default=None
+        What learns; it is cloned. None is a network without a bottleneck, which has learnt to take noise of many levels
+        away: ``Autoencoder(128, encoder=MLP(128, activation="tanh"), decoder=MLP(), code_activation="tanh",
+        corruption=GaussianNoise((0.1, 2.0)), scale="standard", training=Training(batch_size=128,
+        optimizer=Adam(1e-2)))``.
+    contamination : "auto" or float, default="auto"
+        Share of the training samples that is flagged: 0 if all are normal, at most 0.5. "auto" flags those whose error
+        is out of the ordinary: its root more than three times the range between the quartiles above the upper one; and
+        at least one of a hundred. For a promise on new samples, see `calibrate`.
+    criterion : {"denoising", "whitened", "squared", "density"}, default="denoising"
+        What the error of a sample x is, all between scaled values. "squared": ``||x - x'||^2``. "denoising": the same
+        after noise was added to x, over several levels of it [1]_, each in units of the mean error of normal samples.
+        "whitened": ``||S^(-1/2) (x - x' - m)||^2``, where m and S are mean and covariance of the residuals of samples
+        held out from training. "density": ``||S^(-1/2) (h - m)||^2`` of the code h.
+    n_estimators : int, default=1
+        Autoencoders whose errors are averaged. Where the criterion needs samples that were held out, each learns all
+        but one of as many parts, and is measured on that one; a single one learns four fifths.
+    trimming : float, default=0.0
+        Share of the training samples, at most 0.5, that is left out after a first fit, where anomalies are among them:
+        those with the greatest errors. The fit that counts is on the others.
+    random_state : int, RandomState or None, default=None
+        Decides parts, noise, and what the autoencoder leaves open.
+
+    Attributes
+    ----------
+    autoencoders_ : list of Autoencoder or StackedAutoencoder
+        Fitted; of tables, on ``table_.encode(X)``. Their codes and histories are to be had from them.
+    scores_ : list of Score
+        What the criterion has learnt, for each of them.
+    table_ : TableEncoder or None
+        How columns become numbers, where there are categories or values were missing.
+    offset_ : float
+        The score below which a sample is flagged.
+    calibration_ : Calibration or None
+        By which `calibrate` set the threshold.
+    history_ : dict of lists
+        Training of the first autoencoder, one row an epoch.
+    seed_, n_features_in_, feature_names_in_, sample_shape_
+        As of `Autoencoder`.
+
+    Raises
+    ------
+    InvalidParameter, InvalidData
+        From `fit`, in one sentence.
+    TrainingDiverged
+        From `fit`, if a loss stops being finite.
+
+    Notes
+    -----
+    Frames may hold columns of text, categories and truth values beside numbers. A category counts the more the rarer it
+    is, a column of categories as much as one of numbers; values that were not seen in training are the rarest. Missing
+    values (NaN, None) are given to the network as the mean, with a flag where there were any in training, and add
+    nothing to the error, which is scaled up by what the others count.
+
+    Data larger than memory are learnt by `partial_fit`, chunk by chunk, and scored likewise: a score does not depend on
+    the other samples.
+
+    References
+    ----------
+    .. [1] Sattarov, Schreyer and Borth (2025). arXiv 2508.00758.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from embudo import AnomalyDetector
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> benign, malignant = X[y == 1].sample(frac=1, random_state=0), X[y == 0]
+    >>> detector = AnomalyDetector(random_state=0).fit(benign[:200])
+    >>> detector = detector.calibrate(benign[200:300], false_alarm_rate=0.05)
+    >>> bool((detector.predict(malignant) == -1).mean() > 0.8)
+    True
+    >>> bool((detector.predict(benign[300:]) == -1).mean() < 0.15)
+    True
+    >>> list(detector.explain(malignant[:1], top=2).columns)
+    ['sample', 'feature', 'share', 'value', 'expected']
+    """
 
     _default_parts = MappingProxyType(
         {
             "autoencoder": Autoencoder(
-                256, code_activation="tanh", corruption=GaussianNoise(0.3), scale="standard", training=Training()
+                128,
+                encoder=MLP((128,), activation="tanh"),
+                decoder=MLP(),
+                code_activation="tanh",
+                corruption=GaussianNoise((0.1, 2.0)),
+                scale="standard",
+                training=Training(batch_size=128, optimizer=Adam(1e-2)),
             )
         }
     )
@@ -60,7 +143,7 @@ class AnomalyDetector(OutlierMixin, Composed):
         autoencoder: Autoencoder | Any = None,
         *,
         contamination: float | str = "auto",
-        criterion: str = "whitened",
+        criterion: str = "denoising",
         n_estimators: int = 1,
         trimming: float = 0.0,
         random_state: Any = None,
@@ -121,7 +204,7 @@ class AnomalyDetector(OutlierMixin, Composed):
         if not hasattr(self.autoencoders_[0], "partial_fit"):
             raise InvalidParameter("partial_fit needs an Autoencoder: a stack learns level by level.")
         for autoencoder in self.autoencoders_:
-            autoencoder.partial_fit(self._to_learn(rows))
+            autoencoder.partial_fit(self._whole(rows))
         self.history_ = self.autoencoders_[0].history_
         if self._sample is None:
             self._sample = EvenSample(MOST_SAMPLED, self.seed_)
@@ -134,13 +217,11 @@ class AnomalyDetector(OutlierMixin, Composed):
     def _begin(self, X: Any) -> Matrix:
         """Check parameters and samples, learn the columns of a table, and return the samples encoded."""
         self._resolve()
-        rows = self._accepted(X, reset=True)
-        self.table_ = TableEncoder.fit(rows) if is_frame(rows) or _has_nan(rows) else None
         self.seed_ = self._draw_seed()
         self.calibration_ = None
         self._sample = None
         self._completed = True
-        return self._encoded(rows)
+        return self._learn_columns(X)
 
     def _resolve(self) -> None:
         check_contamination("AnomalyDetector.contamination", self.contamination)
@@ -155,16 +236,12 @@ class AnomalyDetector(OutlierMixin, Composed):
 
     def _fit_estimators(self, rows: Matrix, stage: str = "") -> None:
         """Fit the autoencoders, each with a score that learns from what it has not seen, where it needs that."""
-        n, order = rows.shape[0], np.random.default_rng(self.seed_).permutation(rows.shape[0])
-        n_parts = self.n_estimators if self.n_estimators > 1 else round(1 / HELD_OUT)
-        apart = SCORES[self.criterion].needs_held_out and n >= 2 * n_parts
+        needy = SCORES[self.criterion].needs_held_out
         self.autoencoders_, self.scores_ = [], []
-        for i in range(self.n_estimators):
-            held_out = order[i::n_parts] if apart else order
-            learnt = np.sort(np.setdiff1d(order, held_out)) if apart else np.arange(n)
+        for i, (learnt, held_out) in enumerate(partitions(rows.shape[0], self.n_estimators, self.seed_, apart=needy)):
             autoencoder = self._another(i, stage)
             with titled(f"{stage}autoencoder {i + 1} of {self.n_estimators}"):
-                autoencoder.fit(self._to_learn(rows[learnt] if apart else rows))
+                autoencoder.fit(self._whole(rows[learnt] if len(learnt) < rows.shape[0] else rows))
             self.autoencoders_.append(autoencoder)
             self.scores_.append(self._learn_score(autoencoder, rows[held_out[:MOST_HELD_OUT]]))
             self._completed = autoencoder._completed
@@ -174,26 +251,12 @@ class AnomalyDetector(OutlierMixin, Composed):
 
     def _another(self, number: int, stage: str = "") -> BaseAutoencoder:
         """Return a clone of the autoencoder with a seed and a run folder of its own."""
-        autoencoder: BaseAutoencoder = clone(self.autoencoder or self._default_parts["autoencoder"])
-        seed = self.seed_ if autoencoder.random_state is None else autoencoder._draw_seed()
-        training = autoencoder._part("training", Training)
-        if training.run_dir is not None:
-            self._check_repeatable(training)
-            folder = Path(training.run_dir, f"{stage}autoencoder {number + 1}".replace(" ", "-"))
-            training = dataclasses.replace(training, run_dir=folder)
-        autoencoder.set_params(random_state=(seed + number) % 2**31, training=training)
-        if self.table_ is not None:  # its columns are scaled already
-            params = autoencoder.get_params().items()
-            again = [k for k, v in params if k.rpartition("__")[2] == "scale" and v in {"auto", "standard"}]
-            autoencoder.set_params(**dict.fromkeys(again[:1]))
-        return autoencoder
+        autoencoder = self.autoencoder or self._default_parts["autoencoder"]
+        self._check_repeatable(autoencoder._part("training", Training))
+        return variant(autoencoder, number, stage, self.seed_, scaled_already=self.table_ is not None)
 
     def _learn_score(self, autoencoder: BaseAutoencoder, rows: Matrix) -> Score:
         return SCORES[self.criterion]().fit(autoencoder, scaled(autoencoder, rows), self.seed_)
-
-    def _to_learn(self, rows: Matrix) -> Any:
-        """Return encoded samples as an autoencoder learns from them: whole, in the shape they came in."""
-        return self._in_shape(rows) if self.table_ is None else np.nan_to_num(rows)
 
     # ------------------------------------------------------------------ judging samples
 
@@ -327,46 +390,14 @@ class AnomalyDetector(OutlierMixin, Composed):
     def _judges(self) -> Judges:
         return Judges(self.autoencoders_, self.scores_, self.table_)
 
-    # ------------------------------------------------------------------ samples
-
-    def _accepted(self, X: Any, *, reset: bool) -> Any:
-        """Return X checked: a pandas frame where there are categories, else a matrix; NaN where values are missing."""
-        frame = as_frame(X) if is_frame(X) else None
-        learnt = None if reset else self.table_
-        if frame is not None and (has_categories(frame) if reset else learnt is not None and learnt.has_categories):
-            try:
-                validate_data(self, frame, reset=reset, skip_check_array=True)
-            except (TypeError, ValueError) as error:
-                raise InvalidData(str(error)) from None
-            if len(frame) < 1 + reset:
-                raise InvalidData(
-                    f"Found a table with {len(frame)} sample(s) while a minimum of {1 + reset} is required."
-                )
-            self.sample_shape_ = None
-            return frame
-        if learnt is not None and learnt.has_categories:
-            raise InvalidData("The detector was fitted on a frame with categories: X must be a frame with its columns.")
-        rows = self._validated(X, reset=reset, min_samples=1 + reset, allow_nan=True)
-        if self.sample_shape_ is not None or scipy.sparse.issparse(rows) or not (reset or learnt or self._fills()):
-            check_finite(rows, getattr(self, "feature_names_in_", None))
-        return rows
-
     def _fills(self) -> bool:
-        """Tell whether the network, given 0 for a value that is missing, is given its mean."""
+        # the network is given 0 for a value that is missing, which is its mean then
         return all(autoencoder.scaler_.kind == "standard" for autoencoder in self.autoencoders_)
-
-    def _encoded(self, rows: Any) -> Matrix:
-        return rows if self.table_ is None else self.table_.encode(rows)
 
     # ------------------------------------------------------------------ files and copies
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
     def _inner(self) -> dict[str, Composed]:
         return {f"autoencoder {i}": autoencoder for i, autoencoder in enumerate(self.autoencoders_)}
@@ -396,7 +427,3 @@ class AnomalyDetector(OutlierMixin, Composed):
         check_number("The threshold", card["offset"])
         self.offset_ = float(card["offset"])
         self._sample = None
-
-
-def _has_nan(rows: Matrix) -> bool:
-    return rows.dtype.kind == "f" and not scipy.sparse.issparse(rows) and bool(np.isnan(rows).any())

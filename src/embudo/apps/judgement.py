@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse
+from sklearn.base import clone
 
 from embudo.apps.scores import Score
 from embudo.data.arrays import Matrix
 from embudo.data.batches import block_rows
 from embudo.data.tables import TableEncoder
 from embudo.models.base import BaseAutoencoder
+from embudo.parts.training import Training
+
+PARTS = 5  #: of the samples, of which a single autoencoder does not learn one, where its score needs some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,49 @@ class Judges:
             return np.ones(self.autoencoders[0].n_features_in_)
         weights = self.table.weights
         return weights if self.scores[0].equalises else np.sign(weights)
+
+
+def partitions(n_samples: int, n_estimators: int, seed: int, *, apart: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each autoencoder the samples that it learns, and those, in random order, that its score learns.
+
+    Without `apart`, or with too few samples, both are all of them.
+    """
+    order = np.random.default_rng(seed).permutation(n_samples)
+    n_parts = n_estimators if n_estimators > 1 else PARTS
+    apart &= n_samples >= 2 * n_parts
+    for i in range(n_estimators):
+        yield (np.sort(np.delete(order, np.s_[i::n_parts])), order[i::n_parts]) if apart else (np.sort(order), order)
+
+
+def variant(
+    autoencoder: BaseAutoencoder, number: int, stage: str, seed: int, *, scaled_already: bool
+) -> BaseAutoencoder:
+    """Return a clone of an autoencoder with a seed and a run folder of its own.
+
+    Parameters
+    ----------
+    autoencoder : BaseAutoencoder
+    number : int
+        From 0.
+    stage : str
+        Of the fit; begins the name of the folder.
+    seed : int
+        Where the autoencoder has none.
+    scaled_already : bool
+        Whether samples are standardised, and shall not be so again.
+    """
+    copy: BaseAutoencoder = clone(autoencoder)
+    own, training = autoencoder.random_state, copy._part("training", Training)
+    if training.run_dir is not None:
+        folder = f"{stage}autoencoder {number + 1}".replace(" ", "-")
+        training = dataclasses.replace(training, run_dir=Path(training.run_dir, folder))
+    seed = seed if own is None else copy._draw_seed()
+    copy.set_params(random_state=(seed + number) % 2**31, training=training)
+    if scaled_already:
+        params = copy.get_params().items()
+        scales = [k for k, v in params if k.rpartition("__")[2] == "scale" and v in {"auto", "standard"}]
+        copy.set_params(**dict.fromkeys(scales[:1]))
+    return copy
 
 
 def dense(rows: Matrix) -> np.ndarray:

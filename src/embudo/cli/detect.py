@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.cli.loading import load_detector
-from embudo.cli.options import DataSource, Scalar, data_options
+from embudo.cli.options import DataSource, Scalar, Word, data_options
 from embudo.cli.output import check_output, write_tables
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
 from embudo.errors import InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from embudo.apps.detection import AnomalyDetector
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 CRITERIA = ("whitened", "squared", "denoising", "density")
 STREAMED = (".csv", ".tsv", ".parquet")  #: tables that are read a few rows at a time
 CALIBRATED = 0.2  #: share of the data that is held out to calibrate by
+CHUNK = 10_000  #: rows of a table that are read at a time
 SHOWN = 5  #: most abnormal samples that are printed
 
 
@@ -56,7 +56,7 @@ def detect(ctx: click.Context) -> None:
 )
 @click.option(
     "--criterion",
-    type=click.Choice(CRITERIA),
+    type=Word(CRITERIA),
     default="denoising",
     show_default=True,
     help="What the score is made of.",
@@ -163,11 +163,12 @@ def scored(detector: AnomalyDetector, data: Path, source: DataSource, top: int) 
         if detector.calibration_ is not None:
             columns["p_value"] = detector.calibration_.p_values(scores)
         if reasons is not None:
-            n_top = len(reasons) // len(scores)
-            for name, as_text in (("feature", str), ("share", None), ("value", in_words), ("expected", in_words)):
-                values = reasons[name].to_numpy().reshape(len(scores), n_top)
-                for i in range(n_top):
-                    columns[f"{name}_{i + 1}"] = values[:, i] if as_text is None else list(map(as_text, values[:, i]))
+            of_rank = reasons.groupby("sample", sort=False).cumcount() + 1
+            for rank, facts in reasons.groupby(of_rank):
+                columns[f"feature_{rank}"] = facts["feature"].astype(str).to_numpy()
+                columns[f"share_{rank}"] = facts["share"].to_numpy()
+                columns[f"value_{rank}"] = list(map(in_words, facts["value"]))
+                columns[f"expected_{rank}"] = list(map(in_words, facts["expected"]))
         index = getattr(chunk, "index", np.arange(len(scores)))
         yield pd.DataFrame(columns, index=index)
 
@@ -189,7 +190,7 @@ def chunks_of(detector: AnomalyDetector, data: Path, source: DataSource) -> Iter
         X = source.read(data, detector.sample_shape_)
         yield X
         return
-    for chunk in read_chunks(data, drop=source.drop):
+    for chunk in read_chunks(data, drop=source.drop, rows=CHUNK):
         yield chunk.to_numpy() if names is None else same_columns(chunk, names)
 
 
@@ -217,7 +218,8 @@ def print_summary(detector: AnomalyDetector, X: Any, seconds: float) -> None:
     gaps = sum(column.missing for column in columns)
     kinds = [f"{n_categories} of categories"] * bool(n_categories) + [f"{gaps} with gaps"] * bool(gaps)
     table.add_row("features", f"{detector.n_features_in_:,}" + (f", {', '.join(kinds)}" if kinds else ""))
-    table.add_row("score", f"{detector.criterion}, {len(detector.autoencoders_)} autoencoder(s)")
+    table.add_row("score", detector.criterion)
+    table.add_row("autoencoders", f"{len(detector.autoencoders_)}")
     if detector.calibration_ is not None:
         table.add_row("false alarms asked for", f"{detector.calibration_.false_alarm_rate:.2%}")
         table.add_row("calibrated on", f"{len(detector.calibration_.scores):,} normal samples")
