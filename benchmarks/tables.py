@@ -144,6 +144,38 @@ def convolutions(content: Content) -> str:
     return table(head, rows)
 
 
+def ranking(content: Content) -> str:
+    """Draw the means over all sets that a detector has been through, by protocol."""
+    rows = [row for row in content["results"] if row["measure"] == "ranking"]
+    columns = {}
+    for protocol in ("clean", "polluted"):
+        found = groups([row for row in rows if row["protocol"] == protocol], "detector")
+        for (detector,), runs in found.items():
+            n_seeds = len({run["seed"] for run in runs})
+            columns.setdefault(detector, []).extend(
+                (
+                    f"{statistics.fmean(run['auroc'] for run in runs):.3f}",
+                    f"{statistics.fmean(run['ap'] for run in runs):.3f}",
+                    f"{sum(run['cpu_seconds'] for run in runs) / n_seeds:.0f}",
+                )
+            )
+    head = ("detector", *("clean: AUROC", "AP", "CPU s"), *("polluted: AUROC", "AP", "CPU s"))
+    return table(head, [(detector, *cells) for detector, cells in columns.items()])
+
+
+def false_alarms(content: Content) -> str:
+    """Draw the shares of new normal rows that were flagged, and the means over sets and seeds."""
+    rows = [row for row in content["results"] if row["measure"] == "false alarms"]
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        mine = [row for row in rows if row["set"] == name]
+        cells = [span([row["got"] for row in mine if row["asked"] == asked] or [0], ".3f") for asked in (0.01, 0.05)]
+        lines.append((name, str(mine[0]["calibrated_on"]), str(mine[0]["new"]), *cells))
+    means = [f"{statistics.fmean(row['got'] for row in rows if row['asked'] == asked):.4f}" for asked in (0.01, 0.05)]
+    head = ("set", "rows to calibrate by", "new normal rows", "flagged of 0.01", "flagged of 0.05")
+    return table(head, [*lines, ("mean", "", "", *means)])
+
+
 def startup(content: Content) -> str:
     head = ("command", "median (s)", "least (s)", "beyond Python (s)", "limit (s)")
     rows = [
@@ -185,6 +217,8 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "selection": ("beyond_pca", selection),
     "defaults": ("defaults", defaults),
     "convolutions": ("convolutions", convolutions),
+    "anomaly_ranking": ("anomaly", ranking),
+    "false_alarms": ("anomaly", false_alarms),
     "rate_distortion": ("codec_rate_distortion", codec_tables.rate_distortion),
     "bits_at_equal_psnr": ("codec_rate_distortion", codec_tables.bits_at_equal_psnr),
     "psnr_at_equal_size": ("codec_rate_distortion", codec_tables.psnr_at_equal_size),
