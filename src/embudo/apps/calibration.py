@@ -7,6 +7,9 @@ import math
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import OutlierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from embudo.errors import InvalidData, InvalidParameter, check_number
 
@@ -102,3 +105,97 @@ class Calibration:
         """Return ``(1 + number of calibration scores <= score) / (n + 1)``."""
         p: np.ndarray = (1 + np.searchsorted(self.scores, scores, side="right")) / (len(self.scores) + 1)
         return p
+
+
+class CalibratedOutlierMixin(OutlierMixin):
+    """What scikit-learn wants of an outlier detector, and a threshold whose promise holds on new samples.
+
+    For estimators with `score_samples`, whose `fit` sets `offset_`, and `calibration_` to None.
+    """
+
+    offset_: float
+    calibration_: Calibration | None
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return the score of each sample, shape (n_samples,): greater is more normal."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it scores.")
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the scores less `offset_`: less than 0 is an anomaly.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return 1 for samples that are normal and -1 for anomalies.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def calibrate(self, X_normal: Any, false_alarm_rate: float = 0.01) -> Self:
+        """Set the threshold by normal samples, for a promise on new ones.
+
+        Of new normal samples, drawn as these are, no more than `false_alarm_rate` are flagged, on average over sets of
+        calibration samples, whatever the distribution [1]_: `offset_` is the ``floor(rate (n + 1))``-th least of their
+        n scores.
+
+        Parameters
+        ----------
+        X_normal : like X of `fit`
+            Normal samples that the detector has not learnt from, at least ``1 / rate - 1``.
+        false_alarm_rate : float, default=0.01
+            Between 0 and 1.
+
+        Returns
+        -------
+        AnomalyDetector
+
+        Raises
+        ------
+        InvalidData
+            If there are too few samples for the rate.
+
+        References
+        ----------
+        .. [1] Laxhammar and Falkman (2010). Conformal prediction for distribution-independent anomaly detection in
+           streaming vessel data. StreamKDD.
+        """
+        self.calibration_ = Calibration.of(self.score_samples(X_normal), false_alarm_rate)
+        self.offset_ = self.calibration_.offset
+        return self
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """Return how probable it is that a normal sample scores no higher: what `calibrate` flags has at most its rate.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float64
+            ``(1 + number of calibration scores <= score) / (n + 1)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the detector is not calibrated.
+        """
+        check_is_fitted(self)
+        if self.calibration_ is None:
+            raise NotFittedError("p_values needs a detector that is calibrated: call calibrate(X_normal) first.")
+        return self.calibration_.p_values(self.score_samples(X))

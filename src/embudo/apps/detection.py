@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import OutlierMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from embudo.apps.calibration import Calibration, check_contamination, threshold
+from embudo.apps.calibration import CalibratedOutlierMixin, Calibration, check_contamination, threshold
 from embudo.apps.judgement import Judges, partitions, scaled, variant
 from embudo.apps.scores import SCORES, Score, check_shape, restored
 from embudo.data.arrays import Matrix
@@ -36,7 +34,7 @@ MOST_HELD_OUT = 20_000  #: samples at most that a score learns from
 MOST_SAMPLED = 2_000  #: samples of a stream that are kept to set the threshold by
 
 
-class AnomalyDetector(OutlierMixin, Tabular):
+class AnomalyDetector(CalibratedOutlierMixin, Tabular):
     """Finds anomalies: samples that an autoencoder, having learnt what is normal, does not reproduce.
 
     Parameters
@@ -135,7 +133,6 @@ class AnomalyDetector(OutlierMixin, Tabular):
     autoencoders_: list[BaseAutoencoder]
     scores_: list[Score]
     table_: TableEncoder | None
-    calibration_: Calibration | None
     _sample: EvenSample | None
 
     def __init__(
@@ -278,86 +275,6 @@ class AnomalyDetector(OutlierMixin, Tabular):
         for judged in self._judges().judge(rows, encoded=False):
             scores[judged.where] = -judged.errors
         return scores
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the scores less `offset_`: less than 0 is an anomaly.
-
-        Parameters
-        ----------
-        X : like that of `fit`
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return 1 for samples that are normal and -1 for anomalies.
-
-        Parameters
-        ----------
-        X : like that of `fit`
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), int
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def calibrate(self, X_normal: Any, false_alarm_rate: float = 0.01) -> Self:
-        """Set the threshold by normal samples, for a promise on new ones.
-
-        Of new normal samples, drawn as these are, no more than `false_alarm_rate` are flagged, on average over sets of
-        calibration samples, whatever the distribution [1]_: `offset_` is the ``floor(rate (n + 1))``-th least of their
-        n scores.
-
-        Parameters
-        ----------
-        X_normal : like X of `fit`
-            Normal samples that the detector has not learnt from, at least ``1 / rate - 1``.
-        false_alarm_rate : float, default=0.01
-            Between 0 and 1.
-
-        Returns
-        -------
-        AnomalyDetector
-
-        Raises
-        ------
-        InvalidData
-            If there are too few samples for the rate.
-
-        References
-        ----------
-        .. [1] Laxhammar and Falkman (2010). Conformal prediction for distribution-independent anomaly detection in
-           streaming vessel data. StreamKDD.
-        """
-        self.calibration_ = Calibration.of(self.score_samples(X_normal), false_alarm_rate)
-        self.offset_ = self.calibration_.offset
-        return self
-
-    def p_values(self, X: Any) -> np.ndarray:
-        """Return how probable it is that a normal sample scores no higher: what `calibrate` flags has at most its rate.
-
-        Parameters
-        ----------
-        X : like that of `fit`
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), float64
-            ``(1 + number of calibration scores <= score) / (n + 1)``.
-
-        Raises
-        ------
-        NotFittedError
-            If the detector is not calibrated.
-        """
-        check_is_fitted(self)
-        if self.calibration_ is None:
-            raise NotFittedError("p_values needs a detector that is calibrated: call calibrate(X_normal) first.")
-        return self.calibration_.p_values(self.score_samples(X))
 
     def explain(self, X: Any, top: int | None = 3) -> pd.DataFrame:
         """Return for each sample the features that add most to its error.
