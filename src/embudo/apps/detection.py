@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from embudo.apps.calibration import CalibratedOutlierMixin, Calibration, check_contamination, threshold
-from embudo.apps.judgement import Judges, partitions, scaled, variant
+from embudo.apps.judgement import Judges, partitions, scaled, subsample, variant
 from embudo.apps.scores import SCORES, Score, check_shape, restored
 from embudo.data.arrays import Matrix
 from embudo.data.sampling import EvenSample
@@ -30,7 +31,8 @@ from embudo.parts.training import Training
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_HELD_OUT = 20_000  #: samples at most that a score learns from
+MOST_MEASURED = 20_000  #: samples at most that a score learns from
+SUBSAMPLED = 4  #: autoencoders that learn from few samples, where some of these may be anomalies
 MOST_SAMPLED = 2_000  #: samples of a stream that are kept to set the threshold by
 
 
@@ -43,7 +45,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         What learns; it is cloned. None is a network without a bottleneck, which has learnt to take noise of many levels
         away: ``Autoencoder(128, encoder=MLP(128, activation="tanh"), decoder=MLP(), code_activation="tanh",
         corruption=GaussianNoise((0.1, 2.0)), scale="standard", training=Training(batch_size=128,
-        optimizer=Adam(1e-2)))``.
+        steps=500, optimizer=Adam(1e-2)))``.
     contamination : "auto" or float, default="auto"
         Share of the training samples that is flagged: 0 if all are normal, at most 0.5. "auto" flags those whose error
         is out of the ordinary: its root more than three times the range between the quartiles above the upper one; and
@@ -56,6 +58,9 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
     n_estimators : int, default=1
         Autoencoders whose errors are averaged. Where the criterion needs samples that were held out, each learns all
         but one of as many parts, and is measured on that one; a single one learns four fifths.
+    n_subsampled : int or "auto", default="auto"
+        Further autoencoders that learn, in few steps, from 64 samples each: so few seldom hold enough anomalies to learn
+        them by. All together they count as much as the others. "auto" is 4, or 0 for ``contamination=0``.
     trimming : float, default=0.0
         Share of the training samples, at most 0.5, that is left out after a first fit, where anomalies are among them:
         those with the greatest errors. The fit that counts is on the others.
@@ -125,7 +130,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
                 code_activation="tanh",
                 corruption=GaussianNoise((0.1, 2.0)),
                 scale="standard",
-                training=Training(batch_size=128, optimizer=Adam(1e-2)),
+                training=Training(batch_size=128, steps=500, optimizer=Adam(1e-2)),
             )
         }
     )
@@ -142,6 +147,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         contamination: float | str = "auto",
         criterion: str = "denoising",
         n_estimators: int = 1,
+        n_subsampled: int | str = "auto",
         trimming: float = 0.0,
         random_state: Any = None,
     ) -> None:
@@ -149,6 +155,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         self.contamination = contamination
         self.criterion = criterion
         self.n_estimators = n_estimators
+        self.n_subsampled = n_subsampled
         self.trimming = trimming
         self.random_state = random_state
 
@@ -182,7 +189,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         """Learn from one more chunk of data, with one pass over it.
 
         The first chunk decides scaling and categories. Threshold, and what the score learns, come from an even sample
-        of all chunks so far, of 2000 at most; a calibration is forgotten. Nothing is trimmed.
+        of all chunks so far, of 2000 at most; a calibration is forgotten. Nothing is trimmed or subsampled.
 
         Parameters
         ----------
@@ -202,7 +209,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
             raise InvalidParameter("partial_fit needs an Autoencoder: a stack learns level by level.")
         for autoencoder in self.autoencoders_:
             autoencoder.partial_fit(self._whole(rows))
-        self.history_ = self.autoencoders_[0].history_
+        self.history_, self.n_subsampled_ = self.autoencoders_[0].history_, 0
         if self._sample is None:
             self._sample = EvenSample(MOST_SAMPLED, self.seed_)
         kept = self._sample.add(rows)
@@ -224,6 +231,8 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         check_contamination("AnomalyDetector.contamination", self.contamination)
         check_choice("AnomalyDetector.criterion", self.criterion, SCORES)
         check_number("AnomalyDetector.n_estimators", self.n_estimators, low=1, integer=True)
+        if self.n_subsampled != "auto":
+            check_number('AnomalyDetector.n_subsampled (when not "auto")', self.n_subsampled, low=0, integer=True)
         check_number("AnomalyDetector.trimming", self.trimming, low=0, high=0.5)
         if not isinstance(self.autoencoder, BaseAutoencoder | None):
             raise InvalidParameter(
@@ -233,24 +242,33 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
 
     def _fit_estimators(self, rows: Matrix, stage: str = "") -> None:
         """Fit the autoencoders, each with a score that learns from what it has not seen, where it needs that."""
-        needy = SCORES[self.criterion].needs_held_out
-        self.autoencoders_, self.scores_ = [], []
-        for i, (learnt, held_out) in enumerate(partitions(rows.shape[0], self.n_estimators, self.seed_, apart=needy)):
-            autoencoder = self._another(i, stage)
-            with titled(f"{stage}autoencoder {i + 1} of {self.n_estimators}"):
-                autoencoder.fit(self._whole(rows[learnt] if len(learnt) < rows.shape[0] else rows))
+        n, needy = rows.shape[0], SCORES[self.criterion].needs_held_out
+        n_few = SUBSAMPLED * (self.contamination != 0) if self.n_subsampled == "auto" else int(self.n_subsampled)
+        chosen = [
+            *partitions(n, self.n_estimators, self.seed_, apart=needy),
+            *(subsample(n, number, self.seed_) for number in range(n_few)),
+        ]
+        self.autoencoders_, self.scores_, self.n_subsampled_ = [], [], 0
+        for i, (learnt, measured) in enumerate(chosen):
+            of_few = i >= self.n_estimators
+            autoencoder = self._another(i, stage, of_few=of_few)
+            with titled(f"{stage}autoencoder {i + 1} of {len(chosen)}"):
+                autoencoder.fit(self._whole(rows if len(learnt) == n else rows[learnt]))
             self.autoencoders_.append(autoencoder)
-            self.scores_.append(self._learn_score(autoencoder, rows[held_out[:MOST_HELD_OUT]]))
+            self.scores_.append(self._learn_score(autoencoder, rows[measured[:MOST_MEASURED]]))
+            self.n_subsampled_ += of_few
             self._completed = autoencoder._completed
             if not self._completed:  # stopped by Ctrl-C
                 break
         self.history_ = self.autoencoders_[0].history_
 
-    def _another(self, number: int, stage: str = "") -> BaseAutoencoder:
+    def _another(self, number: int, stage: str = "", *, of_few: bool = False) -> BaseAutoencoder:
         """Return a clone of the autoencoder with a seed and a run folder of its own."""
         autoencoder = self.autoencoder or self._default_parts["autoencoder"]
         self._check_repeatable(autoencoder._part("training", Training))
-        return variant(autoencoder, number, stage, self.seed_, scaled_already=self.table_ is not None)
+        seed = self.seed_ if autoencoder.random_state is None else clone(autoencoder)._draw_seed()
+        name, seed = f"{stage}autoencoder {number + 1}", (seed + number) % 2**31
+        return variant(autoencoder, name, seed, scaled_already=self.table_ is not None, of_few=of_few)
 
     def _learn_score(self, autoencoder: BaseAutoencoder, rows: Matrix) -> Score:
         return SCORES[self.criterion]().fit(autoencoder, scaled(autoencoder, rows), self.seed_)
@@ -305,7 +323,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         return self.autoencoders_[0].training_
 
     def _judges(self) -> Judges:
-        return Judges(self.autoencoders_, self.scores_, self.table_)
+        return Judges(self.autoencoders_, self.scores_, self.n_subsampled_, self.table_)
 
     def _fills(self) -> bool:
         # the network is given 0 for a value that is missing, which is its mean then
@@ -321,7 +339,8 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
 
     def _learnt(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         arrays = {f"score{i}.{k}": v for i, score in enumerate(self.scores_) for k, v in score.arrays().items()}
-        card: dict[str, Any] = {"offset": self.offset_, "table": self.table_ and self.table_.to_card()}
+        card: dict[str, Any] = {"offset": self.offset_, "n_subsampled": self.n_subsampled_}
+        card["table"] = None if self.table_ is None else self.table_.to_card()
         if self.calibration_ is not None:
             card["false_alarm_rate"] = self.calibration_.false_alarm_rate
             arrays["calibration"] = self.calibration_.scores
@@ -335,6 +354,8 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         self.autoencoders_ = list(inner.values())
         if not self.autoencoders_ or any(ae.n_features_in_ != n_encoded for ae in self.autoencoders_):
             raise FileFormatError("Its autoencoders have learnt from other features.")
+        self.n_subsampled_ = card["n_subsampled"]
+        check_number("The number of subsampled", self.n_subsampled_, low=0, high=len(inner) - 1, integer=True)
         self.scores_ = restored(self.criterion, arrays, self.autoencoders_)
         self.calibration_ = None
         if "false_alarm_rate" in card:

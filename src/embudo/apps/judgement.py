@@ -18,6 +18,9 @@ from embudo.data.tables import TableEncoder
 from embudo.models.base import BaseAutoencoder
 from embudo.parts.training import Training
 
+FEW = 64  #: samples that a subsampled autoencoder learns from
+FEW_STEPS = 200  #: that it learns in
+SCALED = ("auto", "standard")  #: scalings that do not change what is standardised already
 PARTS = 5  #: of the samples, of which a single autoencoder does not learn one, where its score needs some
 
 
@@ -51,12 +54,15 @@ class Judges:
     ----------
     autoencoders : sequence of BaseAutoencoder
     scores : sequence of Score
+    n_subsampled : int
+        How many of them, the last ones, have learnt from few samples. Together they count as much as the others.
     table : TableEncoder or None
         How samples become what the autoencoders are given.
     """
 
     autoencoders: Sequence[BaseAutoencoder]
     scores: Sequence[Score]
+    n_subsampled: int
     table: TableEncoder | None
 
     def errors(self, rows: Matrix) -> np.ndarray:
@@ -81,13 +87,19 @@ class Judges:
             block = rows.iloc[where] if hasattr(rows, "iloc") else rows[where]
             values = dense(block if encoded or self.table is None else self.table.encode(block))
             parts, expected = np.zeros_like(values), np.zeros_like(values)
-            for autoencoder, score in zip(self.autoencoders, self.scores, strict=True):
+            for autoencoder, score, share in zip(self.autoencoders, self.scores, self.shares, strict=True):
                 added, z = score.parts(autoencoder, scaled(autoencoder, values))
-                parts += added * weights / len(self.scores)
-                expected += autoencoder.scaler_.invert(z) / len(self.scores)
+                parts += share * weights * added
+                expected += share * autoencoder.scaler_.invert(z)
             known = np.where(np.isnan(values), 0, weights).sum(axis=1)
             share = np.where(known > 0, known, 1) / weights.sum()
             yield Judged(where, parts.sum(axis=1) / share, parts, expected)
+
+    @property
+    def shares(self) -> list[float]:
+        """What each judge counts."""
+        few, many = self.n_subsampled, len(self.scores) - self.n_subsampled
+        return [1 / many] * many if not few else [0.5 / many] * many + [0.5 / few] * few
 
     @property
     def weights(self) -> np.ndarray:
@@ -110,33 +122,39 @@ def partitions(n_samples: int, n_estimators: int, seed: int, *, apart: bool) -> 
         yield (np.sort(np.delete(order, np.s_[i::n_parts])), order[i::n_parts]) if apart else (np.sort(order), order)
 
 
+def subsample(n_samples: int, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a few samples for an autoencoder to learn, and all in random order for its score."""
+    order = np.random.default_rng([seed, number]).permutation(n_samples)
+    few = min(FEW, max(n_samples // 2, min(n_samples, 16)))
+    return np.sort(order[:few]), order[::-1]  # those that it has not learnt come first
+
+
 def variant(
-    autoencoder: BaseAutoencoder, number: int, stage: str, seed: int, *, scaled_already: bool
+    autoencoder: BaseAutoencoder, name: str, seed: int, *, scaled_already: bool, of_few: bool = False
 ) -> BaseAutoencoder:
     """Return a clone of an autoencoder with a seed and a run folder of its own.
 
     Parameters
     ----------
     autoencoder : BaseAutoencoder
-    number : int
-        From 0.
-    stage : str
-        Of the fit; begins the name of the folder.
+    name : str
+        Of its folder.
     seed : int
-        Where the autoencoder has none.
     scaled_already : bool
         Whether samples are standardised, and shall not be so again.
+    of_few : bool, default=False
+        Whether it learns from a subsample, in few steps.
     """
-    copy: BaseAutoencoder = clone(autoencoder)
-    own, training = autoencoder.random_state, copy._part("training", Training)
+    copy: BaseAutoencoder = clone(autoencoder).set_params(random_state=seed)
+    copy.training = training = copy._part("training", Training)
+    if of_few:
+        quick = {"epochs": FEW_STEPS, "steps": None, "batch_size": FEW, "validation_fraction": 0.0, "patience": None}
+        trainings = [(k, v) for k, v in copy.get_params().items() if isinstance(v, Training)]
+        copy.set_params(**{key: value.with_params(**quick) for key, value in trainings})
     if training.run_dir is not None:
-        folder = f"{stage}autoencoder {number + 1}".replace(" ", "-")
-        training = dataclasses.replace(training, run_dir=Path(training.run_dir, folder))
-    seed = seed if own is None else copy._draw_seed()
-    copy.set_params(random_state=(seed + number) % 2**31, training=training)
+        copy.set_params(training__run_dir=Path(training.run_dir, name.replace(" ", "-")))
     if scaled_already:
-        params = copy.get_params().items()
-        scales = [k for k, v in params if k.rpartition("__")[2] == "scale" and v in {"auto", "standard"}]
+        scales = [k for k, v in copy.get_params().items() if k.rpartition("__")[2] == "scale" and v in SCALED]
         copy.set_params(**dict.fromkeys(scales[:1]))
     return copy
 

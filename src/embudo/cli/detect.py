@@ -13,6 +13,8 @@ from embudo.cli.options import DataSource, Scalar, Word, data_options
 from embudo.cli.output import check_output, write_tables
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
 from embudo.errors import InvalidData, InvalidParameter
+from embudo.parts.optimizers import Adam
+from embudo.parts.training import Training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,13 +65,29 @@ def detect(ctx: click.Context) -> None:
 )
 @click.option("--estimators", "n_estimators", type=Scalar(), default=1, show_default=True, help="Autoencoders.")
 @click.option(
+    "--subsampled",
+    "n_subsampled",
+    type=Scalar(),
+    default="auto",
+    show_default=True,
+    help='More autoencoders that learn from 64 samples each, of data with anomalies; "auto" is 4, or 0 for clean data.',
+)
+@click.option(
     "--trimming",
     type=Scalar(),
     default=0.0,
     show_default=True,
     help="Share of DATA that a first fit finds most abnormal and the second leaves out.",
 )
-@recipe_options(n_components=256, code_activation="tanh", corruption="GaussianNoise(0.3)", scale="standard")
+@recipe_options(
+    n_components=128,
+    encoder="MLP((128,), activation='tanh')",
+    decoder="MLP()",
+    code_activation="tanh",
+    corruption="GaussianNoise((0.1, 2.0))",
+    scale="standard",
+    training=Training(batch_size=128, steps=500, optimizer=Adam(1e-2)),
+)
 @data_options
 def fit(
     data: Path,

@@ -145,10 +145,10 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
     Parameters
     ----------
     **defaults
-        Values of `n_components`, `encoder`, `code_activation`, `corruption`, `scale` and `training` that differ from
-        those of `Autoencoder`; parts but for `training` as text.
+        Values of `n_components`, `encoder`, `decoder`, `code_activation`, `corruption`, `scale` and `training` that
+        differ from those of `Autoencoder`; parts but for `training` as text.
     """
-    size, encoder, corruption = (defaults.get(name) for name in ("n_components", "encoder", "corruption"))
+    size, encoder, decoder, corruption = map(defaults.get, ("n_components", "encoder", "decoder", "corruption"))
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         @click.option(
@@ -175,7 +175,11 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
             help='Hidden layers before the code: "MLP((512, 256))", "ConvNet((32, 64))".',
         )
         @click.option(
-            "--decoder", type=PartText(), help="Hidden layers after the code.  [default: the encoder's, mirrored]"
+            "--decoder",
+            type=PartText(),
+            default=decoder,
+            show_default=decoder is not None,
+            help="Hidden layers after the code." + ("  [default: the encoder's, mirrored]" if decoder is None else ""),
         )
         @click.option(
             "--code-activation",
