@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from zoo import QUICK, STACKS
 
 from embudo import AnomalyDetector, Autoencoder, ConvNet, GaussianNoise, Training, load
-from embudo.apps.judgement import scaled
+from embudo.apps.judgement import Judges, scaled
 from embudo.apps.scores import SCORES, passed
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
@@ -41,7 +41,7 @@ OFF = RNG.permuted(FRESH, axis=0)  # each feature as usual, but not together
 
 
 def detector(**params):
-    return AnomalyDetector(**{"autoencoder": SHORT, "random_state": 0, **params})
+    return AnomalyDetector(**{"autoencoder": SHORT, "n_subsampled": 0, "random_state": 0, **params})
 
 
 def mixed(n, seed=1):
@@ -71,16 +71,17 @@ def of_table():
 
 @parametrize_with_checks(
     [
-        AnomalyDetector(Autoencoder(8, training=Training(5)), random_state=0),
+        AnomalyDetector(Autoencoder(8, training=Training(5)), criterion="whitened", n_subsampled=0, random_state=0),
         AnomalyDetector(
             Autoencoder(8, scale="standard", training=Training(5)),
             criterion="denoising",
             n_estimators=2,
+            n_subsampled=1,
             trimming=0.1,
             contamination=0.1,
             random_state=0,
         ),
-        AnomalyDetector(Autoencoder(8, training=Training(5)), criterion="squared", n_estimators=2, random_state=0),
+        AnomalyDetector(Autoencoder(8, training=Training(5)), criterion="density", contamination=0, random_state=0),
     ]
 )
 def test_scikit_learns_checks_pass(estimator, check):
@@ -139,6 +140,7 @@ def test_the_seed_decides_and_global_generators_are_left_alone():
         ({"contamination": "some"}, "contamination must be"),
         ({"criterion": "whitend"}, "did you mean 'whitened'"),
         ({"n_estimators": 0}, "n_estimators must be an integer at least 1"),
+        ({"n_subsampled": -1}, "n_subsampled .* must be an integer at least 0"),
         ({"trimming": 0.7}, "trimming must be a number"),
         ({"autoencoder": 3}, "autoencoder must be an Autoencoder, a StackedAutoencoder or None; got 3"),
     ],
@@ -187,6 +189,23 @@ def test_each_estimator_learns_all_but_one_part_and_is_measured_on_that(monkeypa
     assert [len(m.autoencoders_) for m in single] == [1, 4]
     errors = [roc_auc_score(np.repeat([1, 0], 400), m.score_samples(np.concatenate([FRESH, OFF]))) for m in single]
     assert errors[1] > errors[0] - 0.01
+
+
+def test_subsampled_autoencoders_learn_few_samples_and_count_as_much_as_the_others(monkeypatch):
+    seen = []
+    fit = Autoencoder.fit
+    monkeypatch.setattr(Autoencoder, "fit", lambda self, X: seen.append(X) or fit(self, X))
+    model = detector(n_estimators=2, n_subsampled=3).fit(X)
+    assert [len(rows) for rows in seen] == [400, 400, 64, 64, 64]
+    assert len(np.unique(np.concatenate(seen[2:]), axis=0)) > 100
+    assert (model.n_subsampled_, len(model.autoencoders_)) == (3, 5)
+    assert len(model.autoencoders_[-1].history_["loss"]) == 200
+    errors = [Judges([ae], [score], 0, None).errors(FRESH) for ae, score in zip(model.autoencoders_, model.scores_)]
+    expected = np.mean(errors[:2], axis=0) / 2 + np.mean(errors[2:], axis=0) / 2
+    np.testing.assert_allclose(-model.score_samples(FRESH), expected)
+    quick = clone(SHORT).set_params(training=QUICK)
+    found = {c: AnomalyDetector(quick, contamination=c).fit(X).n_subsampled_ for c in ("auto", 0.1, 0)}
+    assert found == {"auto": 4, 0.1: 4, 0: 0}
 
 
 def test_trimming_leaves_out_the_samples_that_score_lowest(monkeypatch):
@@ -380,7 +399,7 @@ def test_a_file_and_a_copy_keep_every_bit(kind, criterion, tmp_path):
     }
     rows = data.get(kind, X)
     small = autoencoder.get(kind, Autoencoder(4, corruption=GaussianNoise(0.1), training=QUICK))
-    model = detector(autoencoder=small, criterion=criterion, n_estimators=2).fit(rows).calibrate(rows, 0.1)
+    model = detector(autoencoder=small, criterion=criterion, n_subsampled=1).fit(rows).calibrate(rows, 0.1)
     model.save(tmp_path / "detector.safetensors")
     scores = model.score_samples(rows)
     for again in (load(tmp_path / "detector.safetensors"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
@@ -458,6 +477,6 @@ def test_a_training_that_is_kept_in_a_folder_is_not_repeated(tmp_path, monkeypat
 
 
 def test_nested_parameters_reach_the_default_autoencoder():
-    model = AnomalyDetector(random_state=0).set_params(autoencoder__training__epochs=2)
+    model = AnomalyDetector(n_subsampled=0, random_state=0).set_params(autoencoder__training__epochs=2)
     assert model.autoencoder.training.epochs == 2
     assert len(model.fit(X).history_["loss"]) == 2

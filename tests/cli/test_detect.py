@@ -12,7 +12,7 @@ from embudo.apps.scores import SCORES
 from embudo.cli import detect
 from embudo.data import readers
 
-QUICKLY = ("--components", 16, "--epochs", 20, "--seed", 0, "-q")
+QUICKLY = ("--subsampled", 0, "--components", 16, "--epochs", 20, "--seed", 0, "-q")
 
 
 def visits(n, seed):
@@ -87,14 +87,15 @@ def test_a_fifth_is_held_out_to_calibrate_by_or_other_samples_are(embudo, tables
 def test_every_parameter_is_an_option(embudo, tables, tmp_path):
     path = tmp_path / "detector.safetensors"
     options = (
-        *("--contamination", 0.1, "--criterion", "squared", "--estimators", 2, "--trimming", 0.05),
+        *("--contamination", 0.1, "--criterion", "squared", "--estimators", 2, "--subsampled", 0, "--trimming", 0.05),
         *("--stack", "12,3", "--fine-tuning", "Training(2)", "--set", "autoencoder__level1__code_activation=tanh"),
     )
-    outcome = embudo("detect", "fit", tables / "usual.csv", "-o", path, "--drop", "id", *QUICKLY[2:], *options)
+    outcome = embudo("detect", "fit", tables / "usual.csv", "-o", path, "--drop", "id", *QUICKLY[4:], *options)
     assert outcome.status == 0, outcome.err
     model = load(path)
     assert model.get_params(deep=False) | {"autoencoder": None} == {
         **{"autoencoder": None, "contamination": 0.1, "criterion": "squared", "n_estimators": 2, "trimming": 0.05},
+        "n_subsampled": 0,
         "random_state": 0,
     }
     assert model.autoencoders_[1].layers_[0][1].code_activation == "tanh"

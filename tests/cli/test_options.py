@@ -111,6 +111,7 @@ def test_the_command_line_wins_over_the_configuration_file(embudo, files, tmp_pa
         ["--help"],
         *([verb, "--help"] for verb in VERBS),
         *(["classify", verb, "--help"] for verb in ("train", "predict")),
+        *(["detect", verb, "--help"] for verb in ("fit", "score")),
     ],
 )
 def test_help_loads_nothing_heavy(args):

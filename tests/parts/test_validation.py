@@ -18,6 +18,7 @@ TABLE = [
     ],
     (lambda: Training("5"), r"""^Training\.epochs \(when not "auto"\) must be an integer at least 1; got '5'\.$"""),
     (lambda: Training(True), r'^Training\.epochs \(when not "auto"\) must be an integer at least 1; got True\.$'),
+    (lambda: Training(steps=0), r"^Training\.steps \(when not None\) must be an integer at least 1; got 0\.$"),
     (lambda: Training(None), r'^Training\.epochs \(when not "auto"\) must be .*; got None\.$'),
     (
         lambda: Training(batch_size=0),
@@ -154,3 +155,19 @@ def test_the_warm_up_ends_near_the_full_rate_after_a_twentieth():
 def test_an_automatic_batch_is_a_twentieth_within_bounds(n_samples, rows):
     assert Training().batch_rows(n_samples) == rows
     assert Training(batch_size=7).batch_rows(n_samples) == 7
+
+
+@pytest.mark.parametrize(
+    ("training", "n_samples", "epochs"),
+    [
+        (Training(steps=500, batch_size=100), 1000, 50),
+        (Training(steps=501, batch_size=100), 950, 51),
+        (Training(steps=5, batch_size=100), 1000, 1),
+        (Training(30, steps=500, batch_size=100), 1000, 30),
+        (Training(80, steps=500, batch_size=100), 1000, 50),
+        (Training(batch_size=100), 1000, 200),
+        (Training(batch_size=100), 100_000, 20),
+    ],
+)
+def test_steps_bound_the_passes(training, n_samples, epochs):
+    assert training.n_epochs(n_samples) == epochs

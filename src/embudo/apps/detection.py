@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST_MEASURED = 20_000  #: samples at most that a score learns from
 SUBSAMPLED = 4  #: autoencoders that learn from few samples, where some of these may be anomalies
-MOST_SAMPLED = 2_000  #: samples of a stream that are kept to set the threshold by
+MOST_SAMPLED = 2_000  #: samples at most that set a threshold which is not a share of all
 
 
 class AnomalyDetector(CalibratedOutlierMixin, Tabular):
@@ -59,8 +59,8 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         Autoencoders whose errors are averaged. Where the criterion needs samples that were held out, each learns all
         but one of as many parts, and is measured on that one; a single one learns four fifths.
     n_subsampled : int or "auto", default="auto"
-        Further autoencoders that learn, in few steps, from 64 samples each: so few seldom hold enough anomalies to learn
-        them by. All together they count as much as the others. "auto" is 4, or 0 for ``contamination=0``.
+        Further autoencoders that learn, in few steps, from 64 samples each: so few seldom hold enough anomalies to
+        learn them by. All together they count as much as the others. "auto" is 4, or 0 for ``contamination=0``.
     trimming : float, default=0.0
         Share of the training samples, at most 0.5, that is left out after a first fit, where anomalies are among them:
         those with the greatest errors. The fit that counts is on the others.
@@ -182,6 +182,8 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
             kept = rows[np.sort(np.argsort(self._judges().errors(rows), kind="stable")[: max(2, n_kept)])]
         if self._completed:
             self._fit_estimators(kept)
+        if self.contamination == "auto":  # a sample is enough to tell what is out of the ordinary
+            rows = EvenSample(MOST_SAMPLED, self.seed_).add(rows)
         self.offset_ = threshold(-self._judges().errors(rows), self.contamination)
         return self
 

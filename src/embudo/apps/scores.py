@@ -15,8 +15,8 @@ from embudo.models.inference import outputs
 
 MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature: their covariance is too large
 #: standard deviations of the noise that a sample is given, in those of the features, and draws of it at each
-NOISE_LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
-N_DRAWS = 4
+NOISE_LEVELS = (0.2, 0.4, 0.8, 1.6)
+N_DRAWS = 2
 FEW = 2000  #: samples that tell the mean error
 LEAST = 1e-3  #: least variance, as a share of the mean one: a feature that is all but constant must not drown others
 TINY = 1e-12  #: least variance of all

@@ -33,7 +33,7 @@ class Training(Part):
     batch_size : int or "auto", default="auto"
         Samples in a step. "auto" is a twentieth of the samples, but at least 16 and at most 256.
     steps : int or None, default=None
-        Instead of `epochs`: as many passes as it takes to make so many steps.
+        No more passes than it takes to make so many steps; with `epochs` "auto", as many.
     optimizer : Adam or SGD, default=Adam(3e-3, weight_decay=0.3)
         How a gradient becomes a step. The weight decay keeps networks from learning small data sets by heart.
     validation_fraction : float, default=0.0
@@ -100,10 +100,6 @@ class Training(Part):
             check_number('Training.batch_size (when not "auto")', self.batch_size, low=1, integer=True)
         if self.steps is not None:
             check_number("Training.steps (when not None)", self.steps, low=1, integer=True)
-            if self.epochs != "auto":
-                raise InvalidParameter(
-                    f"Training has epochs={self.epochs!r} and steps={self.steps!r}: give one of them."
-                )
         if not isinstance(self.optimizer, Optimizer):
             raise InvalidParameter(
                 f"Training.optimizer must be an optimizer such as Adam(1e-3); got {self.optimizer!r}."
@@ -129,10 +125,11 @@ class Training(Part):
 
     def n_epochs(self, n_samples: int) -> int:
         """Return the number of epochs for `n_samples` training samples."""
-        if self.epochs != "auto":
-            return int(self.epochs)
         n_batches = -(-n_samples // self.batch_rows(n_samples))
-        return max(20, -(-2000 // n_batches)) if self.steps is None else -(-self.steps // n_batches)
+        if self.steps is None:
+            return max(20, -(-2000 // n_batches)) if self.epochs == "auto" else int(self.epochs)
+        enough = -(-self.steps // n_batches)
+        return enough if self.epochs == "auto" else min(int(self.epochs), enough)
 
     def learning_rate_share(self, done: float) -> float:
         """Return the share of the learning rate that applies when the share `done` of the training is over."""
