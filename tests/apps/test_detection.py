@@ -200,7 +200,10 @@ def test_subsampled_autoencoders_learn_few_samples_and_count_as_much_as_the_othe
     assert len(np.unique(np.concatenate(seen[2:]), axis=0)) > 100
     assert (model.n_subsampled_, len(model.autoencoders_)) == (3, 5)
     assert len(model.autoencoders_[-1].history_["loss"]) == 200
-    errors = [Judges([ae], [score], 0, None).errors(FRESH) for ae, score in zip(model.autoencoders_, model.scores_)]
+    errors = [
+        Judges([ae], [score], 0, None).errors(FRESH)
+        for ae, score in zip(model.autoencoders_, model.scores_, strict=True)
+    ]
     expected = np.mean(errors[:2], axis=0) / 2 + np.mean(errors[2:], axis=0) / 2
     np.testing.assert_allclose(-model.score_samples(FRESH), expected)
     quick = clone(SHORT).set_params(training=QUICK)
