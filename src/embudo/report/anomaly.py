@@ -66,7 +66,7 @@ class AnomalyScoreDisplay:
         kinds = np.zeros(len(errors)) if self.labels is None else self.labels
         for kind in np.unique(kinds):
             name = None if self.labels is None else str(kind)
-            ax.hist(errors[kinds == kind], edges, density=True, alpha=0.6, label=name)
+            ax.hist(errors[kinds == kind], list(edges), density=True, alpha=0.6, label=name)
         ax.axvline(self.threshold, color="black", linestyle="--", label="threshold")
         ax.set(xscale="log", xlabel="error (minus the score)", ylabel="density")
         ax.legend()
