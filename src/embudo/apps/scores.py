@@ -14,9 +14,8 @@ from embudo.models.base import BaseAutoencoder
 from embudo.models.inference import outputs
 
 MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature: their covariance is too large
-#: standard deviations of the noise that a sample is given, in those of the features, and draws of it at each
+#: standard deviations of the noise that a sample is given, in those of the features
 NOISE_LEVELS = (0.2, 0.4, 0.8, 1.6)
-N_DRAWS = 2
 FEW = 2000  #: samples that tell the mean error
 LEAST = 1e-3  #: least variance, as a share of the mean one: a feature that is all but constant must not drown others
 TINY = 1e-12  #: least variance of all
@@ -116,11 +115,11 @@ class Whitened(Score):
 
 
 class Denoising(Score):
-    """``mean_s mean_k || x - g(f(x + s e_k)) ||^2 / E_s`` over levels of noise s; E_s is the mean over what was learnt.
+    """``mean_s mean_+- || x - g(f(x +- s e_s)) ||^2 / E_s`` over levels of noise s; E_s is its mean over normal samples.
 
-    The noise e_k is the same for every sample. A network that takes noise away at each level leads back to where
-    samples are dense; how far it moves a sample tells how far off that lies [1]_. Divided by what is usual, no level
-    drowns the others.
+    The noise e_s is the same for every sample. It is added and taken away: what the error owes to its direction cancels
+    to first order. A network that takes noise away at each level leads back to where samples are dense; how far it
+    moves a sample tells how far off that lies [1]_. Divided by what is usual, no level drowns the others.
 
     References
     ----------
@@ -130,25 +129,27 @@ class Denoising(Score):
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
         """Draw the noise, and measure the mean error at each level."""
         z = z[:FEW]
-        self.noise = np.random.default_rng(seed).standard_normal((N_DRAWS, z.shape[1]))
-        errors = [np.nanmean(np.square(z - self._denoised(autoencoder, z, s))) * z.shape[1] for s in NOISE_LEVELS]
+        rng = np.random.default_rng(seed)
+        self.noise = np.array(NOISE_LEVELS)[:, None] * rng.standard_normal((len(NOISE_LEVELS), z.shape[1]))
+        errors = [np.nanmean(np.square(z - self._denoised(autoencoder, z, noise))) * z.shape[1] for noise in self.noise]
         self.usual = np.maximum(errors, TINY)
         return self
 
     def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return squared residuals, in units of the usual error, and reconstructions at the least noise."""
         parts, expected = np.zeros_like(z), np.zeros_like(z)
-        for level, usual in zip(NOISE_LEVELS, self.usual, strict=True):
-            denoised = self._denoised(autoencoder, z, level)
-            parts += np.nan_to_num(np.square(z - denoised).mean(axis=0)) / (usual * len(NOISE_LEVELS))
-            if level == NOISE_LEVELS[0]:
+        for number, (noise, usual) in enumerate(zip(self.noise, self.usual, strict=True)):
+            denoised = self._denoised(autoencoder, z, noise)
+            parts += np.nan_to_num(np.square(z - denoised).mean(axis=0)) / (usual * len(self.noise))
+            if number == 0:
                 expected = denoised.mean(axis=0)
         return parts, expected
 
-    def _denoised(self, autoencoder: BaseAutoencoder, z: np.ndarray, level: float) -> np.ndarray:
-        """Return what is made of each sample with each noise, shape (n_draws, n_samples, n_features)."""
-        noisy = np.nan_to_num(z) + level * self.noise[:, None]
-        return passed(autoencoder, "forward", noisy.reshape(-1, z.shape[1])).reshape(noisy.shape)
+    def _denoised(self, autoencoder: BaseAutoencoder, z: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Return what is made of samples with noise added and taken away, shape (2, n_samples, n_features)."""
+        filled = np.nan_to_num(z)
+        both = passed(autoencoder, "forward", np.concatenate([filled + noise, filled - noise]))
+        return both.reshape(2, *z.shape)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the noise, and the mean error at each level."""
@@ -157,7 +158,7 @@ class Denoising(Score):
     def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
         """Set the noise, and the mean error at each level."""
         self.noise, self.usual = arrays["noise"], arrays["usual"]
-        check_shape(self.noise, (N_DRAWS, autoencoder.n_features_in_))
+        check_shape(self.noise, (len(NOISE_LEVELS), autoencoder.n_features_in_))
         check_shape(self.usual, (len(NOISE_LEVELS),))
         return self
 
