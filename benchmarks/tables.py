@@ -147,20 +147,19 @@ def convolutions(content: Content) -> str:
 def ranking(content: Content) -> str:
     """Draw the means over all sets that a detector has been through, by protocol."""
     rows = [row for row in content["results"] if row["measure"] == "ranking"]
-    columns = {}
-    for protocol in ("clean", "polluted"):
-        found = groups([row for row in rows if row["protocol"] == protocol], "detector")
-        for (detector,), runs in found.items():
-            n_seeds = len({run["seed"] for run in runs})
-            columns.setdefault(detector, []).extend(
-                (
-                    f"{statistics.fmean(run['auroc'] for run in runs):.3f}",
-                    f"{statistics.fmean(run['ap'] for run in runs):.3f}",
-                    f"{sum(run['cpu_seconds'] for run in runs) / n_seeds:.0f}",
-                )
-            )
+    found = groups(rows, "detector", "protocol")
+
+    def cells(detector: str, protocol: str) -> tuple[str, str, str]:
+        runs = found.get((detector, protocol))
+        if runs is None:
+            return "", "", ""
+        seconds = sum(run["cpu_seconds"] for run in runs) / len({run["seed"] for run in runs})
+        auroc, ap = (statistics.fmean(run[measure] for run in runs) for measure in ("auroc", "ap"))
+        return f"{auroc:.3f}", f"{ap:.3f}", f"{seconds:.0f}"
+
     head = ("detector", *("clean: AUROC", "AP", "CPU s"), *("polluted: AUROC", "AP", "CPU s"))
-    return table(head, [(detector, *cells) for detector, cells in columns.items()])
+    detectors = dict.fromkeys(row["detector"] for row in rows)
+    return table(head, [(name, *cells(name, "clean"), *cells(name, "polluted")) for name in detectors])
 
 
 def false_alarms(content: Content) -> str:
