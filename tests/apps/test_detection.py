@@ -457,6 +457,8 @@ def test_a_stream_is_learnt_chunk_by_chunk():
     model.calibrate(FRESH)
     assert model.partial_fit(X).calibration_ is None
     assert 0 < np.mean(model.predict(FRESH) == -1) < 0.1
+    both = detector(autoencoder=clone(SHORT).set_params(training=QUICK), n_subsampled=1).fit(X).partial_fit(X)
+    assert (len(both.autoencoders_), both.n_subsampled_) == (1, 0)
 
 
 def test_a_table_may_come_as_a_stream():

@@ -204,6 +204,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         """
         if hasattr(self, "autoencoders_"):
             rows = self._encoded(self._accepted(X, reset=False))
+            self.autoencoders_ = self.autoencoders_[: len(self.autoencoders_) - self.n_subsampled_]
         else:
             rows = self._begin(X)
             self.autoencoders_ = [self._another(i) for i in range(self.n_estimators)]

@@ -115,7 +115,7 @@ class Whitened(Score):
 
 
 class Denoising(Score):
-    """``mean_s mean_+- || x - g(f(x +- s e_s)) ||^2 / E_s`` over levels s of noise, E_s being the mean of it.
+    """``mean_s mean_+- || x - g(f(x +- s e_s)) ||^2 / E_s``: errors at levels s of noise, each over its mean E_s.
 
     The noise e_s is the same for every sample. It is added and taken away: what the error owes to its direction cancels
     to first order. A network that takes noise away at each level leads back to where samples are dense; how far it

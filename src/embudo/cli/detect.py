@@ -160,7 +160,7 @@ def score(model: Path, data: Path, output: Path, top: int, source: DataSource) -
     check_output(output, [".csv", ".parquet"])
     detector = load_detector(model)
     tally = Tally()
-    write_tables(output, (tally.count(table) for table in scored(detector, data, source, top)))
+    write_tables(output, map(tally.count, scored(detector, data, source, top)))
     tally.show()
     click.echo(f"Scores of {tally.n_samples:,} samples written to {output}")
 
