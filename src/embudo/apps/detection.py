@@ -113,7 +113,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
     >>> benign, malignant = X[y == 1].sample(frac=1, random_state=0), X[y == 0]
     >>> detector = AnomalyDetector(random_state=0).fit(benign[:200])
     >>> detector = detector.calibrate(benign[200:300], false_alarm_rate=0.05)
-    >>> bool((detector.predict(malignant) == -1).mean() > 0.8)
+    >>> bool((detector.predict(malignant) == -1).mean() > 0.6)
     True
     >>> bool((detector.predict(benign[300:]) == -1).mean() < 0.15)
     True
