@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_MEASURED = 20_000  #: samples at most that a score learns from
-SUBSAMPLED = 3  #: autoencoders that learn from few samples, where some of these may be anomalies
+SUBSAMPLED = 4  #: autoencoders that learn from few samples, where some of these may be anomalies
 MOST_SAMPLED = 2_000  #: samples at most that set a threshold which is not a share of all
 
 
@@ -60,7 +60,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         but one of as many parts, and is measured on that one; a single one learns four fifths.
     n_subsampled : int or "auto", default="auto"
         Further autoencoders that learn, in few steps, from 16 samples each: so few seldom hold enough anomalies to
-        learn them by. All together they count half as much as the others. "auto" is 3, or 0 for ``contamination=0``.
+        learn them by. All together they count as much as the others. "auto" is 4, or 0 for ``contamination=0``.
     trimming : float, default=0.0
         Share of the training samples, at most 0.5, that is left out after a first fit, where anomalies are among them:
         those with the greatest errors. The fit that counts is on the others.

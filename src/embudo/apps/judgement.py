@@ -55,7 +55,7 @@ class Judges:
     autoencoders : sequence of BaseAutoencoder
     scores : sequence of Score
     n_subsampled : int
-        How many of them, the last ones, have learnt from few samples. Together they count half as much as the others.
+        How many of them, the last ones, have learnt from few samples. Together they count as much as the others.
     table : TableEncoder or None
         How samples become what the autoencoders are given.
     """
@@ -99,7 +99,7 @@ class Judges:
     def shares(self) -> list[float]:
         """What each judge counts."""
         few, many = self.n_subsampled, len(self.scores) - self.n_subsampled
-        return [1 / many] * many if not few else [2 / 3 / many] * many + [1 / 3 / few] * few
+        return [1 / many] * many if not few else [0.5 / many] * many + [0.5 / few] * few
 
     @property
     def weights(self) -> np.ndarray:

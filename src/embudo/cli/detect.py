@@ -70,7 +70,7 @@ def detect(ctx: click.Context) -> None:
     type=Scalar(),
     default="auto",
     show_default=True,
-    help='More autoencoders that learn from 16 samples each, of data with anomalies; "auto" is 3, or 0 for clean data.',
+    help='More autoencoders that learn from 16 samples each, of data with anomalies; "auto" is 4, or 0 for clean data.',
 )
 @click.option(
     "--trimming",
