@@ -137,6 +137,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
 
     autoencoders_: list[BaseAutoencoder]
     scores_: list[Score]
+    n_subsampled_: int
     table_: TableEncoder | None
     _sample: EvenSample | None
 
