@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from embudo.parts.architectures import MLP, ConvNet
     from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
     from embudo.parts.optimizers import SGD, Adam
-    from embudo.parts.penalties import L1, L2, Contractive, KLSparsity
+    from embudo.parts.penalties import L1, L2, Contractive, KLSparsity, Neighbours
     from embudo.parts.sparsities import BatchTopK, JumpReLU, TopK
     from embudo.parts.training import Training
 
@@ -51,6 +51,7 @@ _HOMES = {
     "JumpReLU": "parts.sparsities",
     "KLSparsity": "parts.penalties",
     "Contractive": "parts.penalties",
+    "Neighbours": "parts.penalties",
     "MLP": "parts.architectures",
     "ConvNet": "parts.architectures",
     "L1": "parts.penalties",
@@ -76,6 +77,7 @@ __all__ = [
     "JumpReLU",
     "KLSparsity",
     "MaskingNoise",
+    "Neighbours",
     "SaltAndPepper",
     "StackedAutoencoder",
     "TopK",

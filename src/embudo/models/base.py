@@ -18,6 +18,7 @@ from embudo.engine.objective import Reconstruction
 from embudo.errors import InvalidData
 from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
+from embudo.models.neighbours import neighbour_graph
 from embudo.nn.network import Network
 from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import Penalty
@@ -104,7 +105,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         """Train on samples and their targets."""
         rows = self._target_rows(pair)
         validation = None if held_out is None else self._target_rows(held_out)
-        self._train(step, rows, training, validation, open_ended=open_ended)
+        k = self.penalty.graph_neighbors if self.penalty else 0
+        graph = neighbour_graph(np.concatenate([block.cpu() for block in rows[0].blocks()]), k) if k else None
+        self._train(step, rows, training, validation, open_ended=open_ended, graph=graph)
 
     def _target_rows(self, pair: Pair) -> tuple[Rows, Rows]:
         X, target = pair

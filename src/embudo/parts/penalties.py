@@ -67,6 +67,11 @@ class Penalty(Part):
     def check(self, code_activation: str) -> None:
         """Raise `InvalidParameter` if the penalty makes no sense for codes of this activation."""
 
+    @property
+    def graph_neighbors(self) -> int:
+        """Of how many neighbours a sample batches must hold pairs; 0 for batches of any samples."""
+        return 0
+
     def __add__(self, other: object) -> Sum:
         if not isinstance(other, Penalty):
             return NotImplemented
@@ -81,6 +86,11 @@ class Sum(Combination, Penalty):
         """Raise `InvalidParameter` if one of the penalties makes no sense for codes of this activation."""
         for term in self.terms.values():
             term.check(code_activation)
+
+    @property
+    def graph_neighbors(self) -> int:
+        """Of how many neighbours a sample batches must hold pairs; 0 for batches of any samples."""
+        return max(term.graph_neighbors for term in self.terms.values())
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -249,3 +259,68 @@ class Contractive(Penalty):
         else:
             norm = exact_norm(step.encode, step.x_in)
         return self.weight * norm.mean()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Neighbours(Penalty):
+    r"""Neighbours shall have codes near each other, and others far: the cross-entropy of parametric UMAP [1]_ [2]_.
+
+    ``weight * mean_(i, j) [-log q_ij - sum_k log(1 - q_ik)]`` with the affinity ``q_ij = 1 / (1 + a d_ij^(2 b))`` of
+    codes at the distance d_ij. Samples i and j are neighbours in the scaled data, drawn as often as the fuzzy graph of
+    UMAP says; the samples k are any of the batch. It makes codes of two or three units useful as maps. The graph is made
+    when `fit` begins, of all samples to learn from, and `partial_fit` makes one of each chunk. A batch then is of pairs of
+    neighbours, one half beside the other, and an epoch passes as many samples as without, some twice and some not at all.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Cost of a unit of cross-entropy (a nat), per pair.
+    n_neighbors : int, default=15
+        Size of a neighbourhood, the sample itself included. More show the large, fewer the small.
+    min_dist : float, default=0.1
+        Distance of codes up to which they are as near as can be, in [0, 3).
+    n_negative : int, default=5
+        Samples that each pair is told apart from.
+
+    References
+    ----------
+    .. [1] Sainburg, McInnes and Gentner (2021). Parametric UMAP embeddings for representation and semisupervised
+       learning. Neural Computation 33.
+    .. [2] McInnes, Healy and Melville (2018). UMAP: uniform manifold approximation and projection for dimension
+       reduction. arXiv:1802.03426.
+
+    Examples
+    --------
+    >>> from embudo import Autoencoder, Neighbours
+    >>> Autoencoder(2, penalty=Neighbours(n_neighbors=30))
+    Autoencoder(n_components=2, penalty=Neighbours(n_neighbors=30))
+    """
+
+    weight: float = 1.0
+    _: dataclasses.KW_ONLY
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+    n_negative: int = 5
+
+    def validate(self) -> None:
+        """Raise `InvalidParameter` if a field is out of bounds."""
+        check_number("Neighbours.weight", self.weight, low=0)
+        check_number("Neighbours.n_neighbors", self.n_neighbors, low=2, integer=True)
+        check_number("Neighbours.min_dist", self.min_dist, low=0, high=3, open_high=True)
+        check_number("Neighbours.n_negative", self.n_negative, low=1, integer=True)
+
+    @property
+    def graph_neighbors(self) -> int:
+        """Of how many neighbours a sample batches must hold pairs."""
+        return self.n_neighbors
+
+    def __call__(self, step: Step) -> Tensor:
+        """Return the weighted penalty of one step, a scalar."""
+        import torch
+
+        from embudo.nn.affinity import neighbour_cross_entropy
+
+        first, second = step.code.chunk(2)
+        shape = (len(first), self.n_negative)
+        drawn = torch.randint(len(step.code), shape, generator=step.generator, device=step.code.device)
+        return self.weight * neighbour_cross_entropy(first, second, step.code[drawn], self.min_dist).mean()
