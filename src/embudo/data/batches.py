@@ -74,6 +74,26 @@ class SparseRows:
             yield dense_block(self.rows[start : start + size], self.scaler, self.dtype)
 
 
+class PlacedRows:
+    """Samples, and to the right of the features of each a place, of shape (n_samples, n_components)."""
+
+    def __init__(self, rows: Rows, places: Tensor) -> None:
+        self.rows, self.places = rows, TensorRows(places)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return the samples at `indices` with their places."""
+        return torch.cat([self.rows.take(indices), self.places.take(indices)], 1)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield all samples in order, with their places."""
+        size = block_rows(self.places.rows.shape[1])
+        for start in range(0, len(self), size):
+            yield self.take(torch.arange(start, min(start + size, len(self))))
+
+
 def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
     """Return a few rows, scaled, as a tensor on the CPU; it may share their memory."""
     scaled = scaler.apply(rows.toarray() if scipy.sparse.issparse(rows) else rows)
@@ -131,54 +151,10 @@ class Batches:
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of epoch `number` and their targets, in an order that seed and number alone decide."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        for indices in self._batches(number, generator):
+        order = torch.randperm(len(self.rows), generator=generator)
+        for indices in order.split(self.batch_size):
             x = self.rows.take(indices)
             yield x, x if self.targets is None else self.targets.take(indices)
-
-    def _batches(self, number: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield the indices of the samples of each batch."""
-        yield from torch.randperm(len(self.rows), generator=generator).split(self.batch_size)
-
-
-class PairBatches(Batches):
-    """Batches of pairs of samples: all first ones, and then the second ones in the same order.
-
-    Epochs pass as many samples as there are, in pairs that are drawn as often as they weigh. Epoch 0, which is never learnt
-    from, passes all samples once.
-
-    Parameters
-    ----------
-    rows, batch_size, seed, targets
-        As of `Batches`. Of an odd batch size one less, but at least a pair.
-    graph : scipy.sparse.coo_array of shape (n_samples, n_samples)
-        The weights of the pairs, each given once.
-    """
-
-    def __init__(
-        self, rows: Rows, batch_size: int, seed: int, targets: Rows | None = None, *, graph: scipy.sparse.coo_array
-    ) -> None:
-        super().__init__(rows, batch_size, seed, targets)
-        self.ends = torch.from_numpy(np.stack([graph.row, graph.col]).astype(np.int64))
-        self.reach = torch.from_numpy(np.cumsum(graph.data, dtype=np.float64))
-        self.pairs, self.pairs_in_batch = -(-len(rows) // 2), max(1, batch_size // 2)
-
-    def __len__(self) -> int:
-        return -(-self.pairs // self.pairs_in_batch)
-
-    @property
-    def n_samples(self) -> int:
-        """Samples in an epoch."""
-        return 2 * self.pairs
-
-    def _batches(self, number: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield the indices of the samples of each batch."""
-        if number == 0:
-            yield from super()._batches(number, generator)
-            return
-        drawn = self.reach[-1] * torch.rand(self.pairs, generator=generator, dtype=torch.float64)
-        edges = torch.searchsorted(self.reach, drawn, right=True).clamp_(max=len(self.reach) - 1)
-        for some in edges.split(self.pairs_in_batch):
-            yield self.ends[:, some].flatten()
 
 
 def split(n_samples: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import Batches, PairBatches, Rows, make_rows
+from embudo.data.batches import Batches, Rows, make_rows
 from embudo.data.scaling import Scaler
 from embudo.engine.fitting import run
 from embudo.engine.history import History
@@ -226,13 +225,11 @@ class Composed(BaseEstimator):
         validation: tuple[Rows, Rows] | None,
         *,
         open_ended: bool = False,
-        graph: Any = None,
     ) -> None:
-        """Train on rows and their targets, or with a graph on its pairs of them, by the one loop."""
+        """Train on rows and their targets, by the one loop."""
         rows, targets = learnt
         batch_size = training.batch_rows(len(rows))
-        source = Batches if graph is None else functools.partial(PairBatches, graph=graph)
-        batches = source(rows, batch_size, self.seed_, None if targets is rows else targets)
+        batches = Batches(rows, batch_size, self.seed_, None if targets is rows else targets)
         with step.runtime.threads(3 * multiply_adds(step.objective) * batch_size):
             self._completed = run(
                 step,

@@ -1,14 +1,80 @@
-"""The graph of neighbours among samples."""
+"""Neighbours among samples: their graph, and its layout in a few dimensions."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse
+import torch
+import torch.nn.functional as F
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from embudo.nn.affinity import affinity_logit
+
 DIRECTIONS = 64  #: in more dimensions than these, candidates are sought along the leading principal directions
 CANDIDATES = 3  #: for each neighbour that is wanted: of MNIST's neighbours 99.9 % are among them
+ITERATIONS = 500
+RATE = 1.0  #: of Adam at the start; it falls to 0
+SPREAD = 5.0  #: standard deviation of the layout at the start, in each dimension
+REPULSION = 5.0  #: what a sample that is drawn at random weighs, beside a neighbour
+
+
+def layout(
+    X: np.ndarray,
+    n_components: int,
+    n_neighbors: int,
+    *,
+    min_dist: float = 0.1,
+    seed: int = 0,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return a place for each sample, neighbours near each other and others far.
+
+    What falls is the cross-entropy of the graph of neighbours and the affinities of places, as in UMAP (McInnes, Healy
+    and Melville 2018): by Adam, each step on all edges of the graph, and for each of them on one random pair.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    n_components : int
+    n_neighbors : int
+        As of `neighbour_graph`.
+    min_dist : float, default=0.1
+        As of `affinity_curve`.
+    seed : int, default=0
+    start : ndarray of shape (n_samples, n_components), optional
+        Where the samples lie first; by default where their leading principal components are.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_components), float32
+    """
+    graph, n = neighbour_graph(X, n_neighbors), len(X)
+    generator = torch.Generator().manual_seed(seed)
+    first, second = (torch.from_numpy(ends.astype(np.int64)) for ends in (graph.row, graph.col))
+    weight = torch.from_numpy(graph.data / graph.data.sum()).float()
+    places = torch.from_numpy(principal_places(X, n_components) if start is None else start).float()
+    places += 1e-3 * torch.randn(places.shape, generator=generator)  # equal samples must be able to part
+    optimizer = torch.optim.Adam([places.requires_grad_()], RATE)
+    for step in range(ITERATIONS):
+        optimizer.param_groups[0]["lr"] = RATE * (1 - step / ITERATIONS)
+        other = torch.randint(n, (len(first),), generator=generator)
+        here, near, far = (places.index_select(0, ends) for ends in (first, second, other))
+        attraction = F.softplus(-affinity_logit(here, near, min_dist))
+        repulsion = F.softplus(affinity_logit(here, far, min_dist))
+        optimizer.zero_grad()
+        (weight @ (attraction + REPULSION * repulsion)).backward()
+        optimizer.step()
+    return places.detach().numpy()
+
+
+def principal_places(X: np.ndarray, n_components: int) -> np.ndarray:
+    """Return the leading principal components of X, each with the standard deviation `SPREAD`; 0 where there is none."""
+    places = np.zeros((len(X), n_components))
+    known = min(n_components, *X.shape)
+    components = PCA(known, random_state=0).fit_transform(X)
+    places[:, :known] = SPREAD * components / np.maximum(components.std(axis=0), np.finfo(np.float32).tiny)
+    return places
 
 
 def neighbour_graph(X: np.ndarray, n_neighbors: int) -> scipy.sparse.coo_array:

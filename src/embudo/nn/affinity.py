@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 SOFTENING = 1e-3  #: added to squared distances, so that codes in one place have gradients too
@@ -27,24 +25,3 @@ def affinity_logit(x: Tensor, y: Tensor, min_dist: float) -> Tensor:
     """Return the logit of the affinity of codes, ``-log(a d^(2 b))``, over their last dimension."""
     a, b = affinity_curve(min_dist)
     return -(a * ((x - y).square().sum(-1) + SOFTENING) ** b).log()
-
-
-def neighbour_cross_entropy(first: Tensor, second: Tensor, others: Tensor, min_dist: float) -> Tensor:
-    """Return the cross-entropy of affinities, for each pair of neighbours.
-
-    Parameters
-    ----------
-    first, second : Tensor of shape (n, n_components)
-        Codes of neighbours.
-    others : Tensor of shape (n, n_negative, n_components)
-        For each of `first`, codes of samples that are taken for no neighbours.
-    min_dist : float
-        See `affinity_curve`.
-
-    Returns
-    -------
-    Tensor of shape (n,)
-    """
-    attraction = F.softplus(-affinity_logit(first, second, min_dist))
-    repulsion = F.softplus(affinity_logit(first.unsqueeze(1), others, min_dist))
-    return attraction + repulsion.sum(1)

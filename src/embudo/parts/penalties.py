@@ -35,6 +35,8 @@ class Step:
         What ``transform`` would return for `x_in`.
     y : Tensor of shape (n, n_features)
         The reconstruction, scaled.
+    place : Tensor of shape (n, n_components)
+        Where the codes of neighbours lie together; of no columns where no penalty asks for it.
     encode : callable
         The map from `x_in` to `code`.
     encoder : nn.Sequential
@@ -50,6 +52,7 @@ class Step:
     pre: Tensor
     code: Tensor
     y: Tensor
+    place: Tensor
     encode: Callable[[Tensor], Tensor]
     encoder: nn.Sequential
     generator: torch.Generator
@@ -67,11 +70,6 @@ class Penalty(Part):
     def check(self, code_activation: str) -> None:
         """Raise `InvalidParameter` if the penalty makes no sense for codes of this activation."""
 
-    @property
-    def graph_neighbors(self) -> int:
-        """Of how many neighbours a sample batches must hold pairs; 0 for batches of any samples."""
-        return 0
-
     def __add__(self, other: object) -> Sum:
         if not isinstance(other, Penalty):
             return NotImplemented
@@ -86,11 +84,6 @@ class Sum(Combination, Penalty):
         """Raise `InvalidParameter` if one of the penalties makes no sense for codes of this activation."""
         for term in self.terms.values():
             term.check(code_activation)
-
-    @property
-    def graph_neighbors(self) -> int:
-        """Of how many neighbours a sample batches must hold pairs; 0 for batches of any samples."""
-        return max(term.graph_neighbors for term in self.terms.values())
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -263,31 +256,30 @@ class Contractive(Penalty):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Neighbours(Penalty):
-    r"""Neighbours shall have codes near each other, and others far: the cross-entropy of parametric UMAP [1]_ [2]_.
+    r"""Codes shall lie where neighbours lie together: ``weight * mean_n log(1 + ||h_n - z_n||^2)``.
 
-    ``weight * mean_(i, j) [-log q_ij - sum_k log(1 - q_ik)]`` with the affinity ``q_ij = 1 / (1 + a d_ij^(2 b))`` of
-    codes at the distance d_ij. Samples i and j are neighbours in the scaled data, drawn as often as the fuzzy graph of
-    UMAP says; the samples k are any of the batch. It makes codes of two or three units useful as maps. The graph is made
-    when `fit` begins, of all samples to learn from, and `partial_fit` makes one of each chunk. A batch then is of pairs of
-    neighbours, one half beside the other, and an epoch passes as many samples as without, some twice and some not at all.
+    z is the layout of the samples that UMAP's objective asks for [1]_: neighbours near each other, and others far. When
+    `fit` begins, the fuzzy graph of the nearest neighbours of the scaled samples is made, and laid out by gradient
+    descent in as many dimensions as the code has. The encoder learns to put samples where they lie, and so where new ones
+    belong, as a parametric UMAP does [2]_; a sample that it would put elsewhere pulls little, as the logarithm bounds the
+    gradient. It makes codes of two or three units useful as maps. Codes must reach everywhere:
+    ``code_activation="identity"``. `partial_fit` lays out each chunk from where its codes are.
 
     Parameters
     ----------
-    weight : float, default=1.0
-        Cost of a unit of cross-entropy (a nat), per pair.
+    weight : float, default=10.0
+        Cost of a unit of log distance (a nat), per sample.
     n_neighbors : int, default=15
         Size of a neighbourhood, the sample itself included. More show the large, fewer the small.
     min_dist : float, default=0.1
-        Distance of codes up to which they are as near as can be, in [0, 3).
-    n_negative : int, default=5
-        Samples that each pair is told apart from.
+        Distance up to which codes are as near as can be, in [0, 3).
 
     References
     ----------
-    .. [1] Sainburg, McInnes and Gentner (2021). Parametric UMAP embeddings for representation and semisupervised
-       learning. Neural Computation 33.
-    .. [2] McInnes, Healy and Melville (2018). UMAP: uniform manifold approximation and projection for dimension
+    .. [1] McInnes, Healy and Melville (2018). UMAP: uniform manifold approximation and projection for dimension
        reduction. arXiv:1802.03426.
+    .. [2] Sainburg, McInnes and Gentner (2021). Parametric UMAP embeddings for representation and semisupervised
+       learning. Neural Computation 33.
 
     Examples
     --------
@@ -296,31 +288,25 @@ class Neighbours(Penalty):
     Autoencoder(n_components=2, penalty=Neighbours(n_neighbors=30))
     """
 
-    weight: float = 1.0
+    weight: float = 10.0
     _: dataclasses.KW_ONLY
     n_neighbors: int = 15
     min_dist: float = 0.1
-    n_negative: int = 5
 
     def validate(self) -> None:
         """Raise `InvalidParameter` if a field is out of bounds."""
         check_number("Neighbours.weight", self.weight, low=0)
         check_number("Neighbours.n_neighbors", self.n_neighbors, low=2, integer=True)
         check_number("Neighbours.min_dist", self.min_dist, low=0, high=3, open_high=True)
-        check_number("Neighbours.n_negative", self.n_negative, low=1, integer=True)
 
-    @property
-    def graph_neighbors(self) -> int:
-        """Of how many neighbours a sample batches must hold pairs."""
-        return self.n_neighbors
+    def check(self, code_activation: str) -> None:
+        """Raise `InvalidParameter` unless codes can lie anywhere."""
+        if code_activation != "identity":
+            raise InvalidParameter(
+                f"Neighbours puts codes anywhere, but those of code_activation={code_activation!r} do not reach "
+                'everywhere: set code_activation="identity".'
+            )
 
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
-        import torch
-
-        from embudo.nn.affinity import neighbour_cross_entropy
-
-        first, second = step.code.chunk(2)
-        shape = (len(first), self.n_negative)
-        drawn = torch.randint(len(step.code), shape, generator=step.generator, device=step.code.device)
-        return self.weight * neighbour_cross_entropy(first, second, step.code[drawn], self.min_dist).mean()
+        return self.weight * (step.code - step.place).square().sum(1).log1p().mean()

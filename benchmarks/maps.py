@@ -1,0 +1,111 @@
+"""Maps of MNIST: codes of two and three units, which a network that has never seen the test images puts them into.
+
+An autoencoder as it is, and one whose codes lie where `Neighbours` lays them out, beside PCA and, where it is installed,
+UMAP (`pip install umap-learn`). Whether the encoder sees masked images was chosen, for each, after a few epochs on the
+first 20000 training images by the kNN accuracy on the last 10000. Then all 60000 are learnt; the test images, which
+chose nothing, tell the kNN accuracy (k = 5, on training codes) and the trustworthiness.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from common import Report, load_mnist, parse_arguments
+from sklearn.decomposition import PCA
+
+from embudo import MLP, Adam, Autoencoder, MaskingNoise, Neighbours, Training
+from embudo.data.readers import read
+from embudo.metrics.neighbourhood import knn_accuracy, trustworthiness
+
+ENCODER = MLP((512, 256, 128), activation="gelu")
+PENALTIES = {"autoencoder": None, "autoencoder, Neighbours": Neighbours()}
+NOISES = (None, MaskingNoise(0.25))
+N_SELECTION, N_VALIDATION = 20_000, 10_000
+
+
+def make(n_components: int, penalty: Any, noise: Any, epochs: int) -> Autoencoder:
+    training = Training(epochs, batch_size=256, optimizer=Adam(2e-3, weight_decay=0.1), verbose=True)
+    return Autoencoder(
+        n_components, encoder=ENCODER, penalty=penalty, corruption=noise, training=training, random_state=0
+    )
+
+
+def make_umap(n_components: int) -> Any:
+    from umap import UMAP
+
+    return UMAP(n_components=n_components, random_state=0, n_jobs=1)
+
+
+def has_umap() -> bool:
+    try:
+        import umap  # noqa: F401 (imported to see whether it is there)
+    except ImportError:
+        return False
+    return True
+
+
+def main() -> None:
+    arguments = parse_arguments(__doc__)
+    (train, y), (test, z) = (
+        (load_mnist(arguments.data, part), read(arguments.data / "mnist" / f"{name}-labels-idx1-ubyte.gz"))
+        for part, name in (("train", "train"), ("test", "t10k"))
+    )
+    epochs, few_epochs = (1, 1) if arguments.quick else (20, 8)
+    if arguments.quick:
+        train, y, test, z = train[:12000], y[:12000], test[:500], z[:500]
+    report = Report(
+        "maps",
+        quick=arguments.quick,
+        data="MNIST, values in [0, 1]",
+        split="60000 to train on; the first 20000 learn, the last 10000 choose the noise; 10000 to test on",
+        trustworthiness="k = 15, of 5000 test images",
+        seeds=[0],
+    )
+
+    def measured(stage: str, name: str, n_components: int, model: Any, **facts: Any) -> float:
+        learnt, known, new, truth = (train, y, test, z)
+        if stage == "selection":
+            few, held_out = (
+                slice(0, min(N_SELECTION, len(train) - N_VALIDATION)),
+                slice(len(train) - N_VALIDATION, None),
+            )
+            learnt, known, new, truth = train[few], y[few], train[held_out], y[held_out]
+        started = time.perf_counter()
+        codes = model.fit_transform(learnt)
+        minutes = (time.perf_counter() - started) / 60
+        if isinstance(model, Autoencoder):
+            codes = model.transform(learnt)
+            facts["reconstruction_error"] = float(-model.score(new))
+        new_codes = model.transform(new)
+        accuracy = knn_accuracy(codes, known, new_codes, truth)
+        report.add(
+            stage=stage,
+            model=name,
+            n_components=n_components,
+            knn_accuracy=accuracy,
+            trustworthiness=trustworthiness(new, new_codes),
+            minutes=round(minutes, 2),
+            **facts,
+        )
+        return accuracy
+
+    chosen: dict[str, Any] = {}
+    for name, penalty in PENALTIES.items():
+        found = [
+            measured("selection", name, 2, make(2, penalty, noise, few_epochs), noise=repr(noise), epochs=few_epochs)
+            for noise in NOISES
+        ]
+        chosen[name] = NOISES[int(np.argmax(found))]
+    for n_components in (2, 3):
+        measured("test", "PCA", n_components, PCA(n_components, svd_solver="covariance_eigh"))
+        for name, noise in chosen.items():
+            model = make(n_components, PENALTIES[name], noise, epochs)
+            measured("test", name, n_components, model, noise=repr(noise), epochs=epochs)
+        if has_umap():
+            measured("test", "UMAP", n_components, make_umap(n_components))
+
+
+if __name__ == "__main__":
+    main()
