@@ -1,8 +1,8 @@
 """Maps of MNIST: codes of two and three units, which a network that has never seen the test images puts them into.
 
-An autoencoder as it is, and one whose codes lie where `Neighbours` lays them out, beside PCA and, where it is installed,
-UMAP (`pip install umap-learn`). Whether the encoder sees masked images was chosen, for each, after a few epochs on the
-first 20000 training images by the kNN accuracy on the last 10000. Then all 60000 are learnt; the test images, which
+An autoencoder as it is, and one whose codes lie where `Neighbours` lays them out, beside PCA and UMAP, where it is
+installed (`pip install umap-learn`). Whether the encoder sees masked images was chosen, for each, after a few epochs
+on the first 20000 training images by the kNN accuracy on the last 10000. Then all 60000 are learnt; the test images, which
 chose nothing, tell the kNN accuracy (k = 5, on training codes) and the trustworthiness.
 """
 
@@ -76,7 +76,6 @@ def main() -> None:
         codes = model.fit_transform(learnt)
         minutes = (time.perf_counter() - started) / 60
         if isinstance(model, Autoencoder):
-            codes = model.transform(learnt)
             facts["reconstruction_error"] = float(-model.score(new))
         new_codes = model.transform(new)
         accuracy = knn_accuracy(codes, known, new_codes, truth)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         denoising_autoencoder,
         k_sparse_autoencoder,
         make_stack,
+        map_autoencoder,
         sparse_autoencoder,
         undercomplete_autoencoder,
     )
@@ -41,6 +42,7 @@ _HOMES = {
     "denoising_autoencoder": "models.presets",
     "k_sparse_autoencoder": "models.presets",
     "make_stack": "models.presets",
+    "map_autoencoder": "models.presets",
     "sparse_autoencoder": "models.presets",
     "undercomplete_autoencoder": "models.presets",
     "GaussianNoise": "parts.corruptions",
@@ -88,6 +90,7 @@ __all__ = [
     "k_sparse_autoencoder",
     "load",
     "make_stack",
+    "map_autoencoder",
     "sparse_autoencoder",
     "undercomplete_autoencoder",
 ]

@@ -28,7 +28,7 @@ def trustworthiness(X: np.ndarray, codes: np.ndarray, k: int = 15, max_samples: 
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, ...)
+    X : ndarray of shape (n_samples, n_features)
     codes : ndarray of shape (n_samples, n_components)
     k : int, default=15
         Fewer where there are not more than twice as many samples.
@@ -47,4 +47,4 @@ def trustworthiness(X: np.ndarray, codes: np.ndarray, k: int = 15, max_samples: 
     if len(X) > max_samples:
         chosen = np.random.default_rng(seed).choice(len(X), max_samples, replace=False)
         X, codes = X[chosen], codes[chosen]
-    return float(trust(X.reshape(len(X), -1), codes, n_neighbors=max(1, min(k, (len(X) - 1) // 2))))
+    return float(trust(X, codes, n_neighbors=max(1, min(k, (len(X) - 1) // 2))))

@@ -137,7 +137,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         begun = time.perf_counter()
         places = layout(X, self.n_components_, part.n_neighbors, min_dist=part.min_dist, seed=self.seed_, start=start)
         say(
-            f"{len(X):,} samples laid out by their {part.n_neighbors} neighbours in {time.perf_counter() - begun:.1f} s",
+            f"{len(X):,} samples laid out by {part.n_neighbors} neighbours in {time.perf_counter() - begun:.1f} s",
             self.training_.verbose,
         )
         return rows, PlacedRows(targets, torch.from_numpy(places).to(weight))

@@ -69,7 +69,7 @@ def layout(
 
 
 def principal_places(X: np.ndarray, n_components: int) -> np.ndarray:
-    """Return the leading principal components of X, each with the standard deviation `SPREAD`; 0 where there is none."""
+    """Return the leading principal components of X, with the standard deviation `SPREAD`; 0 where there is none."""
     places = np.zeros((len(X), n_components))
     known = min(n_components, *X.shape)
     components = PCA(known, random_state=0).fit_transform(X)
@@ -81,8 +81,8 @@ def neighbour_graph(X: np.ndarray, n_neighbors: int) -> scipy.sparse.coo_array:
     """Return how sure it is that two samples are neighbours: the fuzzy graph of UMAP.
 
     A sample's nearest neighbour is one for sure, and those further away by ``exp(-(d - d_nearest) / sigma)``, with the
-    sigma by which the neighbours of each sample sum to ``log2(n_neighbors)``. Two samples are neighbours if either takes
-    the other for one: ``p + q - p q`` (McInnes, Healy and Melville 2018).
+    sigma by which the neighbours of each sample sum to ``log2(n_neighbors)``. Two samples are neighbours if either
+    takes the other for one: ``p + q - p q`` (McInnes, Healy and Melville 2018).
 
     Parameters
     ----------
@@ -139,4 +139,5 @@ def memberships(distances: np.ndarray) -> np.ndarray:
         sigma = np.where(np.isinf(high), 2 * sigma, (low + high) / 2)
     mean = np.where(closest > 0, distances.mean(axis=1), distances.mean())
     sigma = np.maximum(sigma, np.maximum(1e-3 * mean, np.finfo(float).tiny))
-    return np.exp(-beyond / sigma[:, np.newaxis])
+    certainty: np.ndarray = np.exp(-beyond / sigma[:, np.newaxis])
+    return certainty

@@ -11,7 +11,7 @@ SOFTENING = 1e-3  #: added to squared distances, so that codes in one place have
 
 @functools.cache
 def affinity_curve(min_dist: float) -> tuple[float, float]:
-    """Return a and b for which ``1 / (1 + a d^(2 b))`` is 1 up to the distance `min_dist`, and then falls by exp(-d)."""
+    """Return a and b for which ``1 / (1 + a d^(2 b))`` is 1 up to `min_dist`, and then falls by exp(-d)."""
     import numpy as np
     from scipy.optimize import curve_fit
 

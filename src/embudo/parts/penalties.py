@@ -260,10 +260,10 @@ class Neighbours(Penalty):
 
     z is the layout of the samples that UMAP's objective asks for [1]_: neighbours near each other, and others far. When
     `fit` begins, the fuzzy graph of the nearest neighbours of the scaled samples is made, and laid out by gradient
-    descent in as many dimensions as the code has. The encoder learns to put samples where they lie, and so where new ones
-    belong, as a parametric UMAP does [2]_; a sample that it would put elsewhere pulls little, as the logarithm bounds the
-    gradient. It makes codes of two or three units useful as maps. Codes must reach everywhere:
-    ``code_activation="identity"``. `partial_fit` lays out each chunk from where its codes are.
+    descent in as many dimensions as the code has. The encoder learns where samples lie, and so where new ones belong,
+    as in a parametric UMAP [2]_; one that it would put elsewhere pulls little, as the logarithm bounds the gradient.
+    Codes of two or three units become useful as maps. They must reach everywhere: ``code_activation="identity"``.
+    `partial_fit` lays out each chunk from where its codes are.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import json
 import math
 import re
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-#: ten colours that are told apart with any colour vision (Petroff 2021, Accessible color sequences for data visualization)
+#: ten colours that are told apart with any colour vision (Petroff 2021, Accessible color sequences)
 PALETTE = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#92dadd"),
     *("#a96b59", "#e76300", "#717581", "#b9ac70", "#94a4a2"),
@@ -79,7 +80,7 @@ def grouped(labels: np.ndarray | None, n: int) -> tuple[np.ndarray, list[str], l
     """
     if labels is None:
         return np.zeros(n, np.int64), [""], [PALETTE[0]]
-    known = np.array([label is not None and label == label for label in labels])  # noqa: PLR0124 (NaN differs from itself)
+    known = np.array([label is not None and label == label for label in labels])
     values, places = np.unique(np.array(labels[known].tolist()), return_inverse=True)
     if len(values) > len(PALETTE) and values.dtype.kind in "iuf":
         places, names, colors = _ranges(np.array(labels[known].tolist(), dtype=float))
@@ -96,7 +97,7 @@ def _ranges(values: np.ndarray) -> tuple[np.ndarray, list[str], list[str]]:
     from matplotlib.colors import to_hex
 
     edges = np.unique(np.quantile(values, np.linspace(0, 1, RANGES + 1)))
-    names = [f"{low:.4g} to {high:.4g}" for low, high in zip(edges, edges[1:], strict=False)]
+    names = [f"{low:.4g} to {high:.4g}" for low, high in itertools.pairwise(edges)]
     colors = [to_hex(colormaps["cividis"](i / max(1, len(names) - 1))) for i in range(len(names))]
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(names) - 1), names, colors
 
@@ -134,9 +135,13 @@ def _sprite(pixels: np.ndarray, columns: int) -> bytes:
     cells = np.zeros((rows * columns, height, width, channels), np.uint8)
     cells[:n] = pixels
     whole = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, -1, channels)
-    image = Image.fromarray(whole.squeeze(2) if channels == 1 else whole)
+    if channels == 1:  # sixteen greys, two pixels a byte
+        image = Image.fromarray(((whole.squeeze(2).astype(np.uint16) + 8) // 17).astype(np.uint8))
+        image.putpalette([17 * grey for grey in range(16) for _ in range(3)])
+    else:
+        image = Image.fromarray(whole).quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     file = io.BytesIO()
-    image.quantize(16 if channels == 1 else 256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    image.save(file, "png", bits=4 if channels == 1 else 8)
     return file.getvalue()
 
 
