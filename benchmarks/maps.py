@@ -21,7 +21,7 @@ from embudo.data.readers import read
 from embudo.metrics.neighbourhood import knn_accuracy, trustworthiness
 
 ENCODER = MLP((512, 256, 128), activation="gelu")
-PENALTIES = {"autoencoder": None, "autoencoder, Neighbours": Neighbours()}
+PENALTIES = {"autoencoder, Neighbours": Neighbours(), "autoencoder": None}
 NOISES = (None, MaskingNoise(0.25))
 N_SELECTION, N_VALIDATION = 20_000, 10_000
 
@@ -69,11 +69,8 @@ def main() -> None:
     def measured(stage: str, name: str, n_components: int, model: Any, **facts: Any) -> float:
         learnt, known, new, truth = (train, y, test, z)
         if stage == "selection":
-            few, held_out = (
-                slice(0, min(N_SELECTION, len(train) - N_VALIDATION)),
-                slice(len(train) - N_VALIDATION, None),
-            )
-            learnt, known, new, truth = train[few], y[few], train[held_out], y[held_out]
+            n = min(N_SELECTION, len(train) - N_VALIDATION)
+            learnt, known, new, truth = train[:n], y[:n], train[-N_VALIDATION:], y[-N_VALIDATION:]
         started, cpu = time.perf_counter(), time.process_time()
         if isinstance(model, Autoencoder):
             codes = model.fit(learnt).transform(learnt.astype(np.float64))

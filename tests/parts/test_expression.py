@@ -22,6 +22,7 @@ from embudo import (
     JumpReLU,
     KLSparsity,
     MaskingNoise,
+    Neighbours,
     SaltAndPepper,
     TopK,
     Training,
@@ -61,6 +62,7 @@ PENALTIES = sums(
     st.builds(L2, WEIGHTS),
     st.builds(KLSparsity, INSIDE, weight=WEIGHTS, running=SHARES),
     st.builds(Contractive, WEIGHTS, probes=st.none() | SIZES),
+    st.builds(Neighbours, WEIGHTS, n_neighbors=st.integers(2, 10**6), min_dist=SHARES),
 )
 CORRUPTIONS = sums(
     st.builds(GaussianNoise, WEIGHTS),
@@ -102,7 +104,7 @@ def test_what_a_part_prints_builds_it_again(part):
 
 
 def test_every_part_is_covered_by_the_round_trip():
-    drawn = {MLP, ConvNet, Training, Adam, SGD, L1, L2, KLSparsity, Contractive}
+    drawn = {MLP, ConvNet, Training, Adam, SGD, L1, L2, KLSparsity, Contractive, Neighbours}
     drawn |= {GaussianNoise, MaskingNoise, SaltAndPepper, TopK, BatchTopK, JumpReLU}
     assert set(PARTS.values()) == drawn
 

@@ -131,17 +131,18 @@ def measure(autoencoder: BaseAutoencoder, X: Any, codes: np.ndarray, y: np.ndarr
     if scipy.sparse.issparse(X):
         raise InvalidData("A map of sparse data is not drawn: make them dense.")
     rows = autoencoder.scaler_.apply(np.asarray(X).reshape(len(X), -1))
-    maps = {"": codes}
+    maps = [codes]
     if min(rows.shape) >= codes.shape[1]:
-        maps[" (PCA's)"] = PCA(codes.shape[1], random_state=0).fit_transform(rows)
-    figures = {"trustworthiness": [f"{trustworthiness(rows, places):.3f}{whose}" for whose, places in maps.items()]}
+        maps.append(PCA(codes.shape[1], random_state=0).fit_transform(rows))
+    found: dict[str, list[float | None]] = {"trustworthiness": [trustworthiness(rows, places) for places in maps]}
     if y is not None and (known := np.array([label is not None for label in y])).sum() >= 10:
-        found = [accuracy(places[known], y[known]) for places in maps.values()]
-        if None not in found:
-            figures["accuracy of the 5 nearest, for a fifth of the labelled"] = [
-                f"{share:.3f}{whose}" for whose, share in zip(maps, found, strict=True)
-            ]
-    return {name: " ".join(values) for name, values in figures.items()}
+        found["accuracy of the 5 nearest"] = [accuracy(places[known], y[known]) for places in maps]
+    return {name: beside(*values) for name, values in found.items() if None not in values}
+
+
+def beside(value: float | None, pca: float | None = None) -> str:
+    """Return a figure with PCA's, where there is one."""
+    return f"{value:.3f}" if pca is None else f"{value:.3f} (PCA's {pca:.3f})"
 
 
 def accuracy(codes: np.ndarray, y: np.ndarray) -> float | None:

@@ -16,7 +16,7 @@ CANDIDATES = 3  #: for each neighbour that is wanted: of MNIST's neighbours 99.9
 ITERATIONS = 500
 RATE = 1.0  #: of Adam at the start; it falls to 0
 SPREAD = 5.0  #: standard deviation of the layout at the start, in each dimension
-REPULSION = 5.0  #: what a sample that is drawn at random weighs, beside a neighbour
+REPULSION = 5.0  #: what a pair that is drawn at random weighs, beside one of neighbours
 
 
 def layout(
@@ -31,7 +31,7 @@ def layout(
     """Return a place for each sample, neighbours near each other and others far.
 
     What falls is the cross-entropy of the graph of neighbours and the affinities of places, as in UMAP (McInnes, Healy
-    and Melville 2018): by Adam, each step on all edges of the graph, and for each of them on one random pair.
+    and Melville 2018): by Adam, each step on all edges of the graph and as many random pairs.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ def layout(
     optimizer = torch.optim.Adam([places.requires_grad_()], RATE)
     for step in range(ITERATIONS):
         optimizer.param_groups[0]["lr"] = RATE * (1 - step / ITERATIONS)
-        other = torch.randint(n, (len(first),), generator=generator)
-        here, near, far = (places.index_select(0, ends) for ends in (first, second, other))
-        attraction = F.softplus(-affinity_logit(here, near, min_dist))
-        repulsion = F.softplus(affinity_logit(here, far, min_dist))
+        ends = first, second, *torch.randint(n, (2, len(first)), generator=generator)
+        here, there, one, other = (places.index_select(0, indices) for indices in ends)
+        attraction = weight @ F.softplus(-affinity_logit(here, there, min_dist))
+        repulsion = F.softplus(affinity_logit(one, other, min_dist)).mean()
         optimizer.zero_grad()
-        (weight @ (attraction + REPULSION * repulsion)).backward()
+        (attraction + REPULSION * repulsion).backward()
         optimizer.step()
     return places.detach().numpy()
 
@@ -72,7 +72,8 @@ def principal_places(X: np.ndarray, n_components: int) -> np.ndarray:
     """Return the leading principal components of X, with the standard deviation `SPREAD`; 0 where there is none."""
     places = np.zeros((len(X), n_components))
     known = min(n_components, *X.shape)
-    components = PCA(known, random_state=0).fit_transform(X)
+    with np.errstate(invalid="ignore"):  # a single sample, or equal ones, have no variance to take shares of
+        components = PCA(known, random_state=0).fit_transform(X)
     places[:, :known] = SPREAD * components / np.maximum(components.std(axis=0), np.finfo(np.float32).tiny)
     return places
 
