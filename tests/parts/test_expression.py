@@ -142,7 +142,7 @@ def test_parts_and_literals_are_read(text, value):
     [
         (
             "L3(1)",
-            r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, ConvNet, Training, Adam, SGD, .*, Contractive\.",
+            r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, ConvNet, Training, Adam, SGD, .*, Neighbours\.",
         ),
         ("Trainin(5)", r"Unknown part 'Trainin'.*\(did you mean 'Training'\?\); known are MLP, ConvNet, "),
         ("Adm", r"Unknown name 'Adm' .*\(did you mean 'Adam'\?\)"),
