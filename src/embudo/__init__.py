@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         denoising_autoencoder,
         k_sparse_autoencoder,
         make_stack,
+        map_autoencoder,
         sparse_autoencoder,
         undercomplete_autoencoder,
     )
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from embudo.parts.architectures import MLP, ConvNet
     from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
     from embudo.parts.optimizers import SGD, Adam
-    from embudo.parts.penalties import L1, L2, Contractive, KLSparsity
+    from embudo.parts.penalties import L1, L2, Contractive, KLSparsity, Neighbours
     from embudo.parts.sparsities import BatchTopK, JumpReLU, TopK
     from embudo.parts.training import Training
 
@@ -43,6 +44,7 @@ _HOMES = {
     "denoising_autoencoder": "models.presets",
     "k_sparse_autoencoder": "models.presets",
     "make_stack": "models.presets",
+    "map_autoencoder": "models.presets",
     "sparse_autoencoder": "models.presets",
     "undercomplete_autoencoder": "models.presets",
     "GaussianNoise": "parts.corruptions",
@@ -53,6 +55,7 @@ _HOMES = {
     "JumpReLU": "parts.sparsities",
     "KLSparsity": "parts.penalties",
     "Contractive": "parts.penalties",
+    "Neighbours": "parts.penalties",
     "MLP": "parts.architectures",
     "ConvNet": "parts.architectures",
     "L1": "parts.penalties",
@@ -79,6 +82,7 @@ __all__ = [
     "JumpReLU",
     "KLSparsity",
     "MaskingNoise",
+    "Neighbours",
     "SaltAndPepper",
     "StackedAutoencoder",
     "TopK",
@@ -89,6 +93,7 @@ __all__ = [
     "k_sparse_autoencoder",
     "load",
     "make_stack",
+    "map_autoencoder",
     "sparse_autoencoder",
     "undercomplete_autoencoder",
 ]

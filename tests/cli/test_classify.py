@@ -230,3 +230,14 @@ def test_a_classifier_that_was_stopped_goes_on_at_its_stage(embudo, labelled, tm
     assert "classifier  resumed after epoch 1 of 3" in again.err
     models = [load(tmp_path / f"{name}.safetensors") for name in ("whole", "clf")]
     np.testing.assert_array_equal(models[0].predict_proba(X), models[1].predict_proba(X))
+
+
+def test_a_table_and_a_folder_without_any_label_are_refused(embudo, labelled, pictures, tmp_path):
+    table = pd.read_csv(labelled / "train.csv").drop(columns="number").assign(digit=None)
+    table.to_csv(tmp_path / "none.csv", index=False)
+    path = tmp_path / "clf.safetensors"
+    refused = embudo("classify", "train", tmp_path / "none.csv", "--labels", "digit", "-o", path, *OPTIONS)
+    assert (refused.status, path.exists()) == (1, False)
+    assert "none.csv' has a label: 'digit' holds none." in refused.err
+    refused = embudo("classify", "train", pictures / "zero", "-o", path, *OPTIONS)
+    assert "has a label: put those of a class into a folder named after it." in refused.err

@@ -59,7 +59,7 @@ def test_arrays_of_another_shape_are_refused(tmp_path, array):
 
 
 def test_folders_name_the_classes_of_the_images_in_them(tmp_path):
-    for name in ("cat/a", "cat/more/b", "dog/a", "loose", "unlabelled/c"):
+    for name in ("cat/a", "cat/more/b", "dog/a", "loose", "unlabelled/c", "Unlabeled/d"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (2, 2)).save(tmp_path / f"{name}.png")
-    assert folder_labels(tmp_path).tolist() == ["cat", "cat", "dog", None, None]
+    assert folder_labels(tmp_path).tolist() == [None, "cat", "cat", "dog", None, None]

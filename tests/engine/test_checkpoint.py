@@ -34,6 +34,7 @@ RUNS = {
     "probes": COMPOSITIONS["contractive_probes"],
     "float64": COMPOSITIONS["float64"],
     "everything": COMPOSITIONS["everything"],
+    "map": COMPOSITIONS["map"],
 }
 
 

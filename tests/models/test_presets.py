@@ -4,7 +4,17 @@ import pytest
 from zoo import digits
 
 import embudo
-from embudo import Autoencoder, Contractive, GaussianNoise, KLSparsity, MaskingNoise, TopK, Training
+from embudo import (
+    MLP,
+    Autoencoder,
+    Contractive,
+    GaussianNoise,
+    KLSparsity,
+    MaskingNoise,
+    Neighbours,
+    TopK,
+    Training,
+)
 
 PARTS = {
     "denoising_autoencoder": {"corruption": MaskingNoise(0.25), "tied": True, "loss": "cross_entropy"},
@@ -30,3 +40,9 @@ def test_a_preset_takes_the_parameters_of_its_variant_and_any_other():
     assert embudo.sparse_autoencoder(50, rho=0.1, weight=2.0).penalty == KLSparsity(0.1, weight=2.0)
     assert embudo.denoising_autoencoder(50, fraction=0.5).corruption == MaskingNoise(0.5)
     assert embudo.contractive_autoencoder(50, penalty=None).penalty is None
+
+
+def test_an_autoencoder_for_maps_keeps_neighbours_or_not():
+    ae = embudo.map_autoencoder(3, n_neighbors=5, encoder=MLP(8))
+    assert (ae.n_components, ae.penalty, ae.encoder) == (3, Neighbours(n_neighbors=5), MLP(8))
+    assert embudo.map_autoencoder(penalty=None).penalty is None

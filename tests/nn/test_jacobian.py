@@ -196,6 +196,7 @@ def step_of(made: Network, x: torch.Tensor) -> Step:
         pre=pre,
         code=made.select(pre),
         y=x,
+        place=x[:, :0],
         encode=made.encode,
         encoder=made.encoder,
         generator=generator(),

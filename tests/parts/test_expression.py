@@ -22,6 +22,7 @@ from embudo import (
     JumpReLU,
     KLSparsity,
     MaskingNoise,
+    Neighbours,
     SaltAndPepper,
     TopK,
     Training,
@@ -61,6 +62,7 @@ PENALTIES = sums(
     st.builds(L2, WEIGHTS),
     st.builds(KLSparsity, INSIDE, weight=WEIGHTS, running=SHARES),
     st.builds(Contractive, WEIGHTS, probes=st.none() | SIZES),
+    st.builds(Neighbours, WEIGHTS, n_neighbors=st.integers(2, 10**6), min_dist=SHARES),
 )
 CORRUPTIONS = sums(
     st.builds(GaussianNoise, WEIGHTS | st.tuples(st.floats(0.01, 1), st.floats(2, 9))),
@@ -102,7 +104,7 @@ def test_what_a_part_prints_builds_it_again(part):
 
 
 def test_every_part_is_covered_by_the_round_trip():
-    drawn = {MLP, ConvNet, Training, Adam, SGD, L1, L2, KLSparsity, Contractive}
+    drawn = {MLP, ConvNet, Training, Adam, SGD, L1, L2, KLSparsity, Contractive, Neighbours}
     drawn |= {GaussianNoise, MaskingNoise, SaltAndPepper, TopK, BatchTopK, JumpReLU}
     assert set(PARTS.values()) == drawn
 
@@ -140,7 +142,7 @@ def test_parts_and_literals_are_read(text, value):
     [
         (
             "L3(1)",
-            r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, ConvNet, Training, Adam, SGD, .*, Contractive\.",
+            r"Unknown part 'L3' in 'L3\(1\)'; known are MLP, ConvNet, Training, Adam, SGD, .*, Neighbours\.",
         ),
         ("Trainin(5)", r"Unknown part 'Trainin'.*\(did you mean 'Training'\?\); known are MLP, ConvNet, "),
         ("Adm", r"Unknown name 'Adm' .*\(did you mean 'Adam'\?\)"),

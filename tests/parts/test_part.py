@@ -21,6 +21,7 @@ from embudo import (
     JumpReLU,
     KLSparsity,
     MaskingNoise,
+    Neighbours,
     SaltAndPepper,
     TopK,
     Training,
@@ -47,6 +48,7 @@ EXAMPLES = [
     JumpReLU(0.1, bandwidth=0.2),
     KLSparsity(0.1, running=0.9),
     Contractive(0.5, probes=2),
+    Neighbours(2.0, n_neighbors=30),
 ]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from embudo import Autoencoder, Contractive, KLSparsity
+from embudo import Autoencoder, Contractive, KLSparsity, Neighbours
 from embudo.errors import InvalidParameter
 from embudo.nn.activations import ACTIVATIONS
 from embudo.parts.penalties import Step
@@ -15,7 +15,8 @@ CODE = np.random.default_rng(0).random((9, 4))
 def step_of(code, memory=None):
     x = torch.zeros(len(code), 3, dtype=torch.float64)
     memory = {} if memory is None else memory
-    return Step(x=x, x_in=x, pre=code, code=code, y=x, encode=None, encoder=None, generator=None, memory=memory)
+    rest = {"place": code[:, :0], "encode": None, "encoder": None, "generator": None, "memory": memory}
+    return Step(x=x, x_in=x, pre=code, code=code, y=x, **rest)
 
 
 def divergence(rho, q):
@@ -65,12 +66,22 @@ def test_codes_that_can_leave_the_unit_interval_are_refused_with_the_cure(activa
             Autoencoder(2, code_activation=activation, penalty=penalty).fit(np.eye(5))
 
 
+@pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS) - {"identity"}))
+def test_codes_that_cannot_reach_every_place_are_refused_with_the_cure(activation):
+    words = rf"code_activation='{activation}' do not reach everywhere: set code_activation=\"identity\"\.$"
+    with pytest.raises(InvalidParameter, match=words):
+        Autoencoder(2, code_activation=activation, penalty=Contractive() + Neighbours()).fit(np.eye(5))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: KLSparsity(0), r"^KLSparsity\.rho must be a number greater than 0 and less than 1; got 0\.$"),
         (lambda: KLSparsity(0.1, running=1), r"^KLSparsity\.running must be .* less than 1; got 1\.$"),
         (lambda: KLSparsity(0.1, weight=-1), r"^KLSparsity\.weight must be a number at least 0; got -1\.$"),
+        (lambda: Neighbours(-1), r"^Neighbours\.weight must be a number at least 0; got -1\.$"),
+        (lambda: Neighbours(n_neighbors=1), r"^Neighbours\.n_neighbors must be an integer at least 2; got 1\.$"),
+        (lambda: Neighbours(min_dist=3), r"^Neighbours\.min_dist must be .* less than 3; got 3\.$"),
         (lambda: Contractive(-1), r"^Contractive\.weight must be a number at least 0; got -1\.$"),
         (lambda: Contractive(probes=0), r"^Contractive\.probes \(when not None\) must be an integer at least 1; got 0"),
         (lambda: Contractive(probes=1.5), r"^Contractive\.probes .* must be an integer at least 1; got 1\.5\.$"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from embudo import L1, L2, MLP, SGD, Adam
+from embudo import L1, L2, MLP, SGD, Adam, Neighbours
 from embudo.errors import InvalidParameter
 from embudo.parts.losses import LOSSES, resolve_loss
 from embudo.parts.penalties import Step
@@ -61,9 +61,10 @@ def test_an_unknown_loss_and_one_that_does_not_suit_are_refused():
         resolve_loss("cross_entropy", "relu")
 
 
-def step_of(code):
+def step_of(code, place=None):
     x = tensor(TARGET)
-    return Step(x=x, x_in=x, pre=code, code=code, y=x, encode=None, encoder=None, generator=None, memory={})
+    rest = {"encode": None, "encoder": None, "generator": None, "memory": {}}
+    return Step(x=x, x_in=x, pre=code, code=code, y=x, place=place, **rest)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,14 @@ def step_of(code):
 def test_a_penalty_has_its_closed_form_and_the_gradient_of_finite_differences(penalty, closed):
     assert float(penalty(step_of(tensor(OUTPUT)))) == pytest.approx(closed, rel=1e-12)
     assert torch.autograd.gradcheck(lambda code: penalty(step_of(code)), tensor(OUTPUT, requires_grad=True))
+
+
+def test_neighbours_has_its_closed_form_and_the_gradient_of_finite_differences():
+    places = np.random.default_rng(1).normal(size=OUTPUT.shape)
+    closed = 0.3 * np.log(1 + ((OUTPUT - places) ** 2).sum(1)).mean()
+    code, place = tensor(OUTPUT, requires_grad=True), tensor(places)
+    assert float(Neighbours(0.3)(step_of(code, place)).detach()) == pytest.approx(closed, rel=1e-12)
+    assert torch.autograd.gradcheck(lambda code: Neighbours(0.3)(step_of(code, place)), code)
 
 
 def test_the_terms_of_a_sum_are_weighed_each_by_itself():

@@ -178,10 +178,15 @@ def read_labelled(
     ------
     InvalidParameter
         If it is not said where the labels are.
+    InvalidData
+        If there is none.
     """
     X, y = read_both(source, data, labels, shape)
     if y is None:
         raise InvalidParameter(f"Give the labels of '{data}' by --labels: the name of a column, or a file.")
+    if all(label is None for label in y):
+        where = f"{labels!r} holds none" if labels else "put those of a class into a folder named after it"
+        raise InvalidData(f"None of the samples in '{data}' has a label: {where}.")
     return X, y
 
 

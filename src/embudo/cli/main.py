@@ -26,6 +26,7 @@ VERBS = (
     "reconstruct",
     "info",
     "diagnose",
+    "map",
     "classify",
     "detect",
 )

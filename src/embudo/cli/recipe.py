@@ -263,12 +263,12 @@ def given_options() -> frozenset[str]:
 
 def fit_and_save(
     model: Autoencoder | StackedAutoencoder | AutoencoderClassifier | AnomalyDetector,
-    output: Path,
+    output: Path | None,
     *data: Any,
     finish: Callable[[], Any] = lambda: None,
     **options: Any,
 ) -> float:
-    """Fit `model`, `finish` it, write it, and return the seconds that this took.
+    """Fit `model`, `finish` it, write it where there is an `output`, and return the seconds that this took.
 
     Where Ctrl-C stopped the fit, what was learnt is written, and the command ends; a classifier only once its last
     stage has begun.
@@ -278,10 +278,11 @@ def fit_and_save(
     finish()
     seconds = time.perf_counter() - started
     useless = hasattr(model, "classes_") and not model.history_
-    if not useless:
+    if not useless and output is not None:
         model.save(output)
     if interruption:
-        where = "The labels are not learnt yet, and nothing is written." if useless else f"It is in '{output}'."
+        written = "Nothing is written." if output is None else f"It is in '{output}'."
+        where = "The labels are not learnt yet, and nothing is written." if useless else written
         goes_on = "" if model.training_.run_dir is None else " The same command goes on where it was."
         click.echo(f"{interruption} {where}{goes_on}", err=True)
         click.get_current_context().exit(130)

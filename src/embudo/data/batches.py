@@ -74,6 +74,26 @@ class SparseRows:
             yield dense_block(self.rows[start : start + size], self.scaler, self.dtype)
 
 
+class PlacedRows:
+    """Samples, and to the right of the features of each a place, of shape (n_samples, n_components)."""
+
+    def __init__(self, rows: Rows, places: Tensor) -> None:
+        self.rows, self.places = rows, TensorRows(places)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return the samples at `indices` with their places."""
+        return torch.cat([self.rows.take(indices), self.places.take(indices)], 1)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield all samples in order, with their places."""
+        size = block_rows(self.places.rows.shape[1])
+        for start in range(0, len(self), size):
+            yield self.take(torch.arange(start, min(start + size, len(self))))
+
+
 def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
     """Return a few rows, scaled, as a tensor on the CPU; it may share their memory."""
     scaled = scaler.apply(rows.toarray() if scipy.sparse.issparse(rows) else rows)

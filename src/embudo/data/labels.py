@@ -11,7 +11,7 @@ from embudo.data.images import list_images
 from embudo.data.readers import read
 from embudo.errors import FileFormatError
 
-UNLABELLED = "unlabelled"  #: name of a folder of images without labels
+UNLABELLED = {"unlabelled", "unlabeled"}  #: names, in any case, of folders of images without labels
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -68,8 +68,8 @@ def as_labels(values: Any, source: str) -> np.ndarray:
 def folder_labels(folder: Path) -> np.ndarray:
     """Return the name of the folder within `folder` that each image lies in, in the order of `list_images`.
 
-    Images in none, or in one called "unlabelled", have None.
+    Images in none, or in one called "unlabelled" or "unlabeled", have None.
     """
     places = [path.relative_to(folder).parts for path in list_images(folder)]
-    names = [place[0] if len(place) > 1 and place[0] != UNLABELLED else None for place in places]
+    names = [place[0] if len(place) > 1 and place[0].lower() not in UNLABELLED else None for place in places]
     return np.array(names, dtype=object)

@@ -106,6 +106,7 @@ class Reconstruction(Objective):
     def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return each term of the objective, a scalar, by name; their sum is minimised."""
         network = self.network
+        target, place = target[:, : x.shape[1]], target[:, x.shape[1] :]
         x_in, emphasis = self._corrupted(x)
         pre = network.encoder(x_in)
         code = pre if network.sparsity is None else network.sparsity(pre)
@@ -120,6 +121,7 @@ class Reconstruction(Objective):
                 pre=pre,
                 code=code,
                 y=y,
+                place=place,
                 encode=network.encode,
                 encoder=network.encoder,
                 generator=self.generator,

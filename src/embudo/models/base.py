@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import Rows, split
+from embudo.data.batches import PlacedRows, Rows, split
 from embudo.data.sparse import stack_rows
 from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import Reconstruction
+from embudo.engine.progress import say
 from embudo.errors import InvalidData
 from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
+from embudo.models.neighbours import layout
 from embudo.nn.network import Network
 from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import Penalty
@@ -102,7 +106,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         open_ended: bool = False,
     ) -> None:
         """Train on samples and their targets."""
-        rows = self._target_rows(pair)
+        rows = self._placed(self._target_rows(pair), known=open_ended and bool(self.history_))
         validation = None if held_out is None else self._target_rows(held_out)
         self._train(step, rows, training, validation, open_ended=open_ended)
 
@@ -110,6 +114,33 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         X, target = pair
         rows = self._rows(X)
         return rows, rows if target is X else self._rows(target)
+
+    def _placed(self, learnt: tuple[Rows, Rows], *, known: bool) -> tuple[Rows, Rows]:
+        """Return samples and targets, these with the places that `Neighbours` asks for, where it does.
+
+        Parameters
+        ----------
+        learnt : (Rows, Rows)
+        known : bool
+            Whether the samples are laid out from where their codes are, not anew.
+        """
+        part = self.penalty.terms.get("neighbours") if self.penalty is not None else None
+        if part is None:
+            return learnt
+        rows, targets = learnt
+        X = torch.cat([block.cpu() for block in rows.blocks()]).numpy()
+        weight = next(self.module_.parameters())
+        start = None
+        if known:
+            with torch.inference_mode():
+                start = torch.cat([self.module_.encode(block).cpu() for block in rows.blocks()]).numpy()
+        begun = time.perf_counter()
+        places = layout(X, self.n_components_, part.n_neighbors, min_dist=part.min_dist, seed=self.seed_, start=start)
+        say(
+            f"{len(X):,} samples laid out by {part.n_neighbors} neighbours in {time.perf_counter() - begun:.1f} s",
+            self.training_.verbose,
+        )
+        return rows, PlacedRows(targets, torch.from_numpy(places).to(weight))
 
     # ------------------------------------------------------------------ using what was learnt
 

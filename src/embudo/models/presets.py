@@ -11,8 +11,10 @@ from embudo.models.autoencoder import Autoencoder
 from embudo.models.stacked import StackedAutoencoder
 from embudo.parts.architectures import MLP
 from embudo.parts.corruptions import MaskingNoise
-from embudo.parts.penalties import Contractive, KLSparsity
+from embudo.parts.optimizers import Adam
+from embudo.parts.penalties import Contractive, KLSparsity, Neighbours
 from embudo.parts.sparsities import TopK
+from embudo.parts.training import Training
 
 #: logistic layers, and inputs as probabilities: what the papers trained on MNIST
 _LOGISTIC: dict[str, Any] = {"code_activation": "sigmoid", "output_activation": "sigmoid", "loss": "cross_entropy"}
@@ -250,3 +252,32 @@ def deep_autoencoder(sizes: Sequence[int], *, activation: str = "sigmoid", **par
     template = Autoencoder(code_activation=activation, output_activation="sigmoid", loss="cross_entropy")
     stack = make_stack(template, sizes, **params)
     return stack.set_params(**{f"level{len(sizes)}__code_activation": "identity"})
+
+
+def map_autoencoder(n_components: int = 2, *, n_neighbors: int = 15, **params: Any) -> Autoencoder:
+    """Return an autoencoder whose code is a map for looking: neighbours lie together, as `Neighbours` lays them out.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Dimensions of the map, 2 or 3 to be looked at.
+    n_neighbors : int, default=15
+        Size of a neighbourhood.
+    **params
+        Any other parameter of `Autoencoder`. By default the encoder has three hidden layers of 512, 256 and 128 units;
+        ``penalty=None`` is an autoencoder as it is.
+
+    Returns
+    -------
+    Autoencoder
+
+    Examples
+    --------
+    >>> from embudo import map_autoencoder
+    >>> map_autoencoder(3).penalty
+    Neighbours()
+    """
+    training = Training(optimizer=Adam(2e-3, weight_decay=0.1))
+    encoder = MLP((512, 256, 128), activation="gelu")
+    penalty = Neighbours(n_neighbors=n_neighbors)
+    return Autoencoder(n_components, **{"encoder": encoder, "penalty": penalty, "training": training, **params})

@@ -15,7 +15,7 @@ from embudo.parts.architectures import MLP, ConvNet
 from embudo.parts.corruptions import GaussianNoise, MaskingNoise, SaltAndPepper
 from embudo.parts.optimizers import SGD, Adam
 from embudo.parts.part import Part
-from embudo.parts.penalties import L1, L2, Contractive, KLSparsity
+from embudo.parts.penalties import L1, L2, Contractive, KLSparsity, Neighbours
 from embudo.parts.sparsities import BatchTopK, JumpReLU, TopK
 from embudo.parts.training import Training
 
@@ -25,7 +25,7 @@ PARTS: dict[str, type[Part]] = {
         *(MLP, ConvNet, Training, Adam, SGD),
         *(GaussianNoise, MaskingNoise, SaltAndPepper),
         *(TopK, BatchTopK, JumpReLU),
-        *(KLSparsity, L1, L2, Contractive),
+        *(KLSparsity, L1, L2, Contractive, Neighbours),
     )
 }
 

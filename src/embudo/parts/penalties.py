@@ -35,6 +35,8 @@ class Step:
         What ``transform`` would return for `x_in`.
     y : Tensor of shape (n, n_features)
         The reconstruction, scaled.
+    place : Tensor of shape (n, n_components)
+        Where the codes of neighbours lie together; of no columns where no penalty asks for it.
     encode : callable
         The map from `x_in` to `code`.
     encoder : nn.Sequential
@@ -50,6 +52,7 @@ class Step:
     pre: Tensor
     code: Tensor
     y: Tensor
+    place: Tensor
     encode: Callable[[Tensor], Tensor]
     encoder: nn.Sequential
     generator: torch.Generator
@@ -249,3 +252,61 @@ class Contractive(Penalty):
         else:
             norm = exact_norm(step.encode, step.x_in)
         return self.weight * norm.mean()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Neighbours(Penalty):
+    r"""Codes shall lie where neighbours lie together: ``weight * mean_n log(1 + ||h_n - z_n||^2)``.
+
+    z is the layout of the samples that UMAP's objective asks for [1]_: neighbours near each other, and others far. When
+    `fit` begins, the fuzzy graph of the nearest neighbours of the scaled samples is made, and laid out by gradient
+    descent in as many dimensions as the code has. The encoder learns where samples lie, and so where new ones belong,
+    as in a parametric UMAP [2]_; one that it would put elsewhere pulls little, as the logarithm bounds the gradient.
+    Codes of two or three units become useful as maps. They must reach everywhere: ``code_activation="identity"``.
+    `partial_fit` lays out each chunk from where its codes are.
+
+    Parameters
+    ----------
+    weight : float, default=10.0
+        Cost of a unit of log distance (a nat), per sample.
+    n_neighbors : int, default=15
+        Size of a neighbourhood, the sample itself included. More show the large, fewer the small.
+    min_dist : float, default=0.1
+        Distance up to which codes are as near as can be, in [0, 3).
+
+    References
+    ----------
+    .. [1] McInnes, Healy and Melville (2018). UMAP: uniform manifold approximation and projection for dimension
+       reduction. arXiv:1802.03426.
+    .. [2] Sainburg, McInnes and Gentner (2021). Parametric UMAP embeddings for representation and semisupervised
+       learning. Neural Computation 33.
+
+    Examples
+    --------
+    >>> from embudo import Autoencoder, Neighbours
+    >>> Autoencoder(2, penalty=Neighbours(n_neighbors=30))
+    Autoencoder(n_components=2, penalty=Neighbours(n_neighbors=30))
+    """
+
+    weight: float = 10.0
+    _: dataclasses.KW_ONLY
+    n_neighbors: int = 15
+    min_dist: float = 0.1
+
+    def validate(self) -> None:
+        """Raise `InvalidParameter` if a field is out of bounds."""
+        check_number("Neighbours.weight", self.weight, low=0)
+        check_number("Neighbours.n_neighbors", self.n_neighbors, low=2, integer=True)
+        check_number("Neighbours.min_dist", self.min_dist, low=0, high=3, open_high=True)
+
+    def check(self, code_activation: str) -> None:
+        """Raise `InvalidParameter` unless codes can lie anywhere."""
+        if code_activation != "identity":
+            raise InvalidParameter(
+                f"Neighbours puts codes anywhere, but those of code_activation={code_activation!r} do not reach "
+                'everywhere: set code_activation="identity".'
+            )
+
+    def __call__(self, step: Step) -> Tensor:
+        """Return the weighted penalty of one step, a scalar."""
+        return self.weight * (step.code - step.place).square().sum(1).log1p().mean()
