@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embudo.apps.classification import AutoencoderClassifier
+    from embudo.apps.denoising import ImageDenoiser
     from embudo.codec.image_codec import ImageCodec
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.persistence import load
@@ -34,6 +35,7 @@ _HOMES = {
     "Autoencoder": "models.autoencoder",
     "AutoencoderClassifier": "apps.classification",
     "StackedAutoencoder": "models.stacked",
+    "ImageDenoiser": "apps.denoising",
     "ImageCodec": "codec.image_codec",
     "load": "models.persistence",
     "contractive_autoencoder": "models.presets",
@@ -73,6 +75,7 @@ __all__ = [
     "ConvNet",
     "GaussianNoise",
     "ImageCodec",
+    "ImageDenoiser",
     "JumpReLU",
     "KLSparsity",
     "MaskingNoise",

@@ -35,7 +35,8 @@ class DenoisingNetwork(nn.Module):
         size = (64, 64)  # nominal: kernels of stride 1 and 2 reach maps of any even size in the same way
         sizes = [(size[0] >> level, size[1] >> level) for level in range(1, len(widths) + 1)]
         folded = channels * FOLD**2
-        self.n_blocks, self.multiple = n_blocks, FOLD * 2 ** (len(widths) - 1)
+        self.n_blocks: int = n_blocks
+        self.multiple: int = FOLD * 2 ** (len(widths) - 1)
         self.head = Convolution(folded + 1, widths[0], 3, 1, sizes[0], "identity")
         self.encoder = nn.ModuleList(self._level(width, size) for width, size in zip(widths, sizes, strict=True))
         self.down = nn.ModuleList(
@@ -58,9 +59,9 @@ class DenoisingNetwork(nn.Module):
     @property
     def reach(self) -> int:
         """How many pixels away, in each direction, a value of the input may still change one of the output."""
-        deepest = len(self.down)
-        sides = 2 * 2 * self.n_blocks * sum(FOLD * 2**level for level in range(deepest))
-        return FOLD * 2 + sides + 2 * self.n_blocks * FOLD * 2**deepest + 2 * self.multiple
+        deepest: int = len(self.down)
+        levels = [FOLD * 2**level for level in range(deepest)]  # pixels that a value of the feature maps stands for
+        return 4 * self.n_blocks * sum(levels) + 2 * (self.n_blocks + 1) * self.multiple + 2 * FOLD
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return images without their noise.
