@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from embudo.models.base import BaseAutoencoder
 
 #: class of a model: the verb that works with it
-VERBS = {"AutoencoderClassifier": "embudo classify predict", "ImageCodec": "embudo compress --model"}
+VERBS = {
+    "AutoencoderClassifier": "embudo classify predict",
+    "ImageCodec": "embudo compress --model",
+    "ImageDenoiser": "embudo denoise --model",
+}
 
 level_option = click.option("--level", metavar="NAME", help="Of a stack.  [default: the topmost]")
 
