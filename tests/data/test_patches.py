@@ -24,7 +24,7 @@ def test_seed_and_number_decide_an_epoch():
         np.testing.assert_array_equal(a, b)
         assert not np.array_equal(a, c)
         assert not np.array_equal(a, d)
-        assert 0 <= a.min()
+        assert a.min() >= 0
         assert a.max() <= 1
 
 

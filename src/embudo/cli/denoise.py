@@ -25,6 +25,7 @@ class Settings:
 
     model: Path | None = None
     sigma: float | None = None
+    views: str = "4"
     metadata: bool = False
     pictures: Path | None = None
 
@@ -38,6 +39,13 @@ class Settings:
     "--sigma",
     type=float,
     help="Standard deviation of the noise, where white is 255.  [default: as the network sees it]",
+)
+@click.option(
+    "--views",
+    type=click.Choice(["1", "2", "4", "8"]),
+    default="4",
+    show_default=True,
+    help="How often the network looks, turned another way each time: 1 is the quickest.",
 )
 @click.option("--metadata/--no-metadata", default=False, help="Keep ICC profile, EXIF and XMP.", show_default=True)
 @click.option(
@@ -89,7 +97,7 @@ def denoise_one(job: Job, settings: Settings) -> dict[str, Any]:
     image = read_image(job.source, alpha=True)
     denoiser = denoiser_of(settings.model)
     started = time.perf_counter()
-    denoised = denoiser.denoise(image, settings.sigma)
+    denoised = denoiser.denoise(image, settings.sigma, n_views=int(settings.views))
     seconds = time.perf_counter() - started
     content = image_bytes(denoised, job.target.suffix, read_metadata(job.source) if settings.metadata else {})
     job.target.parent.mkdir(parents=True, exist_ok=True)

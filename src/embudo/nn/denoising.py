@@ -59,7 +59,9 @@ class DenoisingNetwork(nn.Module):
     @property
     def reach(self) -> int:
         """How many pixels away, in each direction, a value of the input may still change one of the output."""
-        levels = [FOLD << level for level in range(len(self.down))]  # pixels that a value of the feature maps stands for
+        levels = [
+            FOLD << level for level in range(len(self.down))
+        ]  # pixels that a value of the feature maps stands for
         return 4 * self.n_blocks * sum(levels) + 2 * (self.n_blocks + 1) * self.multiple + 2 * FOLD
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
