@@ -38,6 +38,7 @@ class MuonSteps(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
+        """Change the parameters by their gradients."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.ndim == 4 and len(parameter) >= 16:
@@ -67,7 +68,8 @@ class MuonSteps(torch.optim.Optimizer):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Muon(Optimizer):
-    """Muon for convolutions."""
+    """Muon for convolutions; weights do not decay."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the torch optimizer of `parameters`."""
         return MuonSteps(parameters, self.lr)

@@ -155,10 +155,10 @@ def denoising(content: Content) -> str:
     for (method,), found in methods.items():
         by_sigma = groups([row for row in found if row["image"] in common], "sigma")
         means = [f"{statistics.mean(row['psnr'] for row in group):.2f}" for group in by_sigma.values()]
-        seconds = statistics.median(row["seconds"] for row in found)
+        seconds = statistics.median(row["cpu_seconds"] for row in found)
         table_rows.append((method, *means, str(len(common)), f"{seconds:.1f}"))
     sigmas = [sigma for (sigma,) in groups(rows, "sigma")]
-    head = ("method", *(f"sigma {sigma}" for sigma in sigmas), "images", "seconds an image, median")
+    head = ("method", *(f"sigma {sigma}" for sigma in sigmas), "images", "CPU seconds an image, median")
     return table(head, table_rows)
 
 

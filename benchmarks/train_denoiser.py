@@ -2,8 +2,8 @@
 
 ``python benchmarks/train_denoiser.py --data ../shared/data --color grey -o src/embudo/apps/denoiser_grey.safetensors``
 
-A second time, with ``--method finetune``, it goes on with what came out. With ``--run-dir`` a training that was stopped goes on
-where it was. The commands that led to the weights of this version are in docs/pretrained-denoiser.md.
+A second time, with ``--method finetune``, it goes on with what came out. With ``--run-dir`` a training that was stopped
+goes on where it was. The commands that led to the weights of this version are in docs/pretrained-denoiser.md.
 """
 
 from __future__ import annotations
