@@ -3,8 +3,8 @@ Enlarging images
 ================
 
 `ImageDenoiser` learns from pairs what distinguishes a photograph from one that was made small and enlarged again by
-cubic interpolation: the lost detail is noise like any other. It learns from one photograph and a part of another, and is
-measured on a part of the latter that it has not seen.
+cubic interpolation: the lost detail is noise like any other. It learns from one photograph and a part of another,
+and is measured on a part of the latter that it has not seen.
 """
 
 import matplotlib.pyplot as plt
