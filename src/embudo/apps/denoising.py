@@ -28,8 +28,6 @@ from embudo.parts.corruptions import Corruption
 from embudo.parts.optimizers import Adam
 from embudo.parts.training import Training
 
-Views = Sequence[tuple[int, bool]]
-
 METHODS = ("finetune", "scratch")
 #: by channels of the images: name, and channels of the feature maps at each level
 KINDS = {1: ("grey", (48, 64, 96)), 3: ("colour", (64, 80, 96))}
@@ -166,7 +164,7 @@ class ImageDenoiser(Composed):
             validation=None if X_val is None else held_out(X_val, channels, network.multiple),
             recipe=self._recipe(),
         )
-        self._load_weights(_as_saved(self.module_))
+        self._load_weights(_as_saved(self.module_), str(runtime.device))
         return self
 
     def _check_parameters(self) -> None:
@@ -255,38 +253,30 @@ class ImageDenoiser(Composed):
         colours = maps.shape[2] - (maps.shape[2] % 2 == 0)
         out = maps.copy()
         if sigma != 0:
-            x = maps[..., :colours].astype(np.float32) / white
-            check_range(x, white)
-            y = white * np.clip(self._denoised(x, None if sigma is None else sigma / white, VIEWS[:n_views]), 0, 1)
-            out[..., :colours] = y if out.dtype.kind == "f" else np.rint(y)
+            check_range(maps[..., :colours], white)
+            relative = None if sigma is None else sigma / white
+            self._fill(out[..., :colours], maps[..., :colours], white, relative, VIEWS[:n_views])
         return out.reshape(pixels.shape)
 
     @torch.inference_mode()
-    def _denoised(self, x: np.ndarray, sigma: float | None, views: Views) -> np.ndarray:
-        """Return an image of shape (height, width, 1 or 3), from 0 to 1, without its noise."""
-        n = x.shape[2]
-        if n in self.channels_:
-            return self._by_windows(self._network(n), x, sigma, views)
-        if n == 3:  # a grey network takes one channel after the other
-            return np.concatenate([self._denoised(channel, sigma, views) for channel in np.split(x, 3, axis=2)], axis=2)
-        colour = self._by_windows(self._network(3), np.repeat(x, 3, axis=2), sigma, views)
-        grey: np.ndarray = colour.mean(axis=2, keepdims=True)
-        return grey
-
-    def _by_windows(self, network: DenoisingNetwork, x: np.ndarray, sigma: float | None, views: Views) -> np.ndarray:
-        """Denoise a window at a time, with margins as wide as the network reaches: there are no seams."""
+    def _fill(
+        self, out: np.ndarray, maps: np.ndarray, white: float, sigma: float | None, views: Sequence[tuple[int, bool]]
+    ) -> None:
+        """Denoise maps a window at a time, with margins as wide as the network reaches: there are no seams."""
+        n = maps.shape[2]
+        network = self._network(n if n in self.channels_ else self.channels_[0])
+        place = next(network.parameters())
         # noise stronger than the network has seen becomes as strong by a darker image
         gain = min(1.0, HIGHEST / sigma) if sigma else 1.0
-        place = next(network.parameters())
-        told = torch.full((1,), gain * (sigma or 0), device=place.device, dtype=place.dtype)
-        y = np.empty_like(x)
-        for core, window in windows(x.shape[:2], network.reach, network.multiple):
-            part = as_tensor(_whole_blocks(gain * x[window], network.multiple)[None]).to(place)
-            seen = torch.stack([_back(network(_turned(part, view), told), view) for view in views]).mean(dim=0)
-            found = seen[0].permute(1, 2, 0).cpu().numpy()
-            inner = tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True))
-            y[core] = found[inner] / gain
-        return y
+        for core, window in windows(maps.shape[:2], network.reach, network.multiple):
+            part = _whole_blocks(maps[window].astype(np.float32), network.multiple) * np.float32(gain / white)
+            x = _with_channels(as_tensor(part[None]).to(place), network.channels)
+            told = x.new_full((len(x),), gain * (sigma or 0))
+            y = torch.stack([_back(network(_turned(x, view), told), view) for view in views]).mean(dim=0)
+            found = white * (y.permute(2, 3, 0, 1).flatten(2).cpu().numpy() / gain).clip(0, 1)
+            rows, columns = (slice(c.start - w.start, c.stop - w.start) for c, w in zip(core, window, strict=True))
+            found = found[rows, columns] if n == 3 else found[rows, columns].mean(axis=2, keepdims=True)
+            out[core] = found if out.dtype.kind == "f" else np.rint(found)
 
     # ------------------------------------------------------------------ files
 
@@ -322,6 +312,13 @@ class ImageDenoiser(Composed):
 
 def _shipped() -> Sequence[Path]:
     return [Path(__file__).with_name(f"denoiser_{name}.safetensors") for name, _ in KINDS.values()]
+
+
+def _with_channels(x: Tensor, channels: int) -> Tensor:
+    """Return an image for a network of so many channels: grey thrice for a network of colour, or colours one by one."""
+    if x.shape[1] == channels:
+        return x
+    return x.expand(-1, 3, -1, -1) if channels == 3 else x.transpose(0, 1)
 
 
 def _turned(x: Tensor, view: tuple[int, bool]) -> Tensor:

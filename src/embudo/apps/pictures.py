@@ -39,12 +39,13 @@ def checked(image: Any) -> np.ndarray:
     return pixels
 
 
-def check_range(x: np.ndarray, white: float) -> None:
+def check_range(pixels: np.ndarray, white: float) -> None:
     """Refuse what is not on the scale from black to white, even with strong noise."""
-    if not -8 <= x.min() <= x.max() <= 8:
+    least, greatest = float(pixels.min()), float(pixels.max())
+    if not -8 * white <= least <= greatest <= 8 * white:
         raise InvalidData(
-            f"The image has values from {white * x.min():.4g} to {white * x.max():.4g}, where black is 0 and white "
-            f"{white:g}: say what white is by data_range, such as data_range=255."
+            f"The image has values from {least:.4g} to {greatest:.4g}, where black is 0 and white {white:g}: say what "
+            "white is by data_range, such as data_range=255."
         )
 
 

@@ -35,7 +35,7 @@ class DenoisingNetwork(nn.Module):
         size = (64, 64)  # nominal: kernels of stride 1 and 2 reach maps of any even size in the same way
         sizes = [(size[0] >> level, size[1] >> level) for level in range(1, len(widths) + 1)]
         folded = channels * FOLD**2
-        self.n_blocks: int = n_blocks
+        self.channels, self.n_blocks = channels, n_blocks
         self.multiple: int = FOLD * 2 ** (len(widths) - 1)
         self.head = Convolution(folded + 1, widths[0], 3, 1, sizes[0], "identity")
         self.encoder = nn.ModuleList(self._level(width, size) for width, size in zip(widths, sizes, strict=True))
