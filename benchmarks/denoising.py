@@ -8,6 +8,7 @@ Katkovnik and Egiazarian 2007; ``pip install bm3d``), on the same noise, to a fi
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds bsds/")
     parser.add_argument("--bm3d", action="store_true", help="measure BM3D")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--go-on", action="store_true", help="keep the rows of a run of the same weights that was stopped"
+    )
     parser.add_argument("--images", type=int, default=N_IMAGES, help="how many, for a quick look")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -64,12 +68,17 @@ def main() -> None:
         data=f"BSDS test, the first {len(paths)} by name, grey",
         seeds="of the noise: (sigma, number of the image)",
     )
+    if options.go_on and report.path.exists():
+        report.content["results"] = json.loads(report.path.read_text())["results"]
+    done = {(row["image"], row["sigma"], row["method"]) for row in report.content["results"]}
     methods = bm3d_methods() if options.bm3d else embudo_methods()
     for number, path in enumerate(paths):
         clean = read_image(path, "grey") / 255
         for sigma in SIGMAS:
             noise = np.random.default_rng((sigma, number)).normal(0, sigma / 255, clean.shape)
             for name, method in methods.items():
+                if (path.name, sigma, name) in done:
+                    continue
                 started, cpu = time.perf_counter(), time.process_time()
                 denoised = method(clean + noise, sigma / 255)
                 seconds = round(time.perf_counter() - started, 2)
