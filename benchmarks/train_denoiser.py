@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--color", choices=["grey", "rgb"], default="grey")
     parser.add_argument("--method", choices=["scratch", "finetune"], default="scratch")
     parser.add_argument("--patch-size", type=int, default=80)
+    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=52)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--random-state", type=int, default=0)
@@ -66,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     training = Training(
         options.epochs,
-        batch_size=8,
+        batch_size=options.batch_size,
         optimizer=Muon(options.lr),
         schedule="warmup_cosine",
         precision="bfloat16",
