@@ -175,6 +175,24 @@ def false_alarms(content: Content) -> str:
     return table(head, [*lines, ("mean", "", "", *means)])
 
 
+def denoising(content: Content) -> str:
+    rows = content["results"]
+    peer = HERE / "results" / "denoising_bm3d.json"
+    if peer.exists():
+        rows = rows + json.loads(peer.read_text())["results"]
+    methods = groups(rows, "method")
+    common = set.intersection(*({row["image"] for row in found} for found in methods.values()))
+    table_rows = []
+    for (method,), found in methods.items():
+        by_sigma = groups([row for row in found if row["image"] in common], "sigma")
+        means = [f"{statistics.mean(row['psnr'] for row in group):.2f}" for group in by_sigma.values()]
+        seconds = statistics.median(row["cpu_seconds"] for row in found)
+        table_rows.append((method, *means, str(len(common)), f"{seconds:.1f}"))
+    sigmas = [sigma for (sigma,) in groups(rows, "sigma")]
+    head = ("method", *(f"sigma {sigma}" for sigma in sigmas), "images", "CPU seconds an image, median")
+    return table(head, table_rows)
+
+
 def startup(content: Content) -> str:
     head = ("command", "median (s)", "least (s)", "beyond Python (s)", "limit (s)")
     rows = [
@@ -226,6 +244,7 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "scaling": ("codec_scaling", codec_tables.scaling),
     "narrow_domain": ("codec_narrow_domain_linear", codec_tables.narrow_domain),
     "narrow_codecs": ("codec_narrow_domain_linear", codec_tables.narrow_codecs),
+    "denoising": ("denoising", denoising),
     "startup": ("startup", startup),
     "speed_training": ("speed", speed("W1")),
     "speed_encoding": ("speed", speed("W2")),

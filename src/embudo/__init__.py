@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from embudo.apps.classification import AutoencoderClassifier
+    from embudo.apps.denoising import ImageDenoiser
     from embudo.apps.detection import AnomalyDetector
     from embudo.codec.image_codec import ImageCodec
     from embudo.models.autoencoder import Autoencoder
@@ -37,6 +38,7 @@ _HOMES = {
     "AutoencoderClassifier": "apps.classification",
     "AnomalyDetector": "apps.detection",
     "StackedAutoencoder": "models.stacked",
+    "ImageDenoiser": "apps.denoising",
     "ImageCodec": "codec.image_codec",
     "load": "models.persistence",
     "contractive_autoencoder": "models.presets",
@@ -79,6 +81,7 @@ __all__ = [
     "ConvNet",
     "GaussianNoise",
     "ImageCodec",
+    "ImageDenoiser",
     "JumpReLU",
     "KLSparsity",
     "MaskingNoise",

@@ -1,4 +1,4 @@
-"""What the verbs of the codec share: which files become which, one process or several, the model."""
+"""What the verbs of images share: which files become which, one process or several, the model."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _distinct(job: Job, seen: set[Path]) -> Path:
     if target in seen:
         target = target.with_name(job.source.name + target.suffix)
     if target in seen:
-        raise InvalidParameter(f"Two files would become '{target}': compress them apart.")
+        raise InvalidParameter(f"Two files would become '{target}': name the output of each.")
     seen.add(target)
     return target
 

@@ -85,7 +85,8 @@ def compress_one(job: Job, settings: Settings) -> dict[str, Any]:
     image, decoded = image[..., :colours], decoded[0, ..., :colours]
     row = {"image": str(job.source), **row, **(compare(image, row["bytes"]) if settings.compare else {})}
     if settings.pictures is not None:
-        draw(settings.pictures / f"{job.target.stem}.png", image, decoded, row)
+        caption = f"{row['bytes']:,} bytes, {row['bits_per_pixel']:.3f} bits/pixel, {row['psnr']:.2f} dB"
+        draw_comparison(settings.pictures / f"{job.target.stem}.png", image, decoded, ("Original", caption))
     return row
 
 
@@ -170,16 +171,15 @@ def compare(image: np.ndarray, size: int) -> dict[str, Any]:
     return row
 
 
-def draw(path: Path, image: np.ndarray, decoded: np.ndarray, row: dict[str, Any]) -> None:
-    """Write the picture of original, result and difference."""
+def draw_comparison(path: Path, image: np.ndarray, result: np.ndarray, captions: tuple[str, str]) -> None:
+    """Write the picture of an image, what was made of it, and the difference."""
     from io import BytesIO
 
     from embudo.data.files import write_atomically
     from embudo.report.pictures import comparison_figure
 
-    caption = f"{row['bytes']:,} bytes, {row['bits_per_pixel']:.3f} bits/pixel, {row['psnr']:.2f} dB"
     buffer = BytesIO()
-    comparison_figure(image, decoded, ("Original", caption)).savefig(buffer, format="png", dpi=110)
+    comparison_figure(image, result, captions).savefig(buffer, format="png", dpi=110)
     write_atomically(path, buffer.getvalue())
 
 

@@ -13,6 +13,7 @@ from embudo.cli.output import json_text
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from embudo.apps.denoising import ImageDenoiser
     from embudo.apps.detection import AnomalyDetector
     from embudo.models.autoencoder import Autoencoder
 
@@ -61,7 +62,9 @@ def describe_model(path: Path) -> dict[str, Any]:
     card = read_card(path)
     if card.get("class") == "ImageCodec":
         return describe_codec(path)
-    return describe_estimator(load(path)) | {"versions": card["versions"], "file_size": path.stat().st_size}
+    model = load(path)
+    describe = describe_denoiser if card["class"] == "ImageDenoiser" else describe_estimator
+    return describe(model) | {"versions": card["versions"], "file_size": path.stat().st_size}
 
 
 def describe_estimator(model: Any) -> dict[str, Any]:
@@ -139,6 +142,18 @@ def describe_codec(path: Path) -> dict[str, Any]:
             for quality, bpp, db in zip(*codec.history_.values(), strict=True)
         },
         "file_size": path.stat().st_size,
+    }
+
+
+def describe_denoiser(model: ImageDenoiser) -> dict[str, Any]:
+    """Return what a denoiser is, by name."""
+    return {
+        "model": "ImageDenoiser",
+        "images": list(model.module_),
+        "noise": str(model.noise),
+        "can_be_told_sigma": model.told_,
+        "weights": sum(p.numel() for p in model.module_.parameters()),
+        "last_epoch": {name: column[-1] for name, column in model.history_.items() if column},
     }
 
 

@@ -19,6 +19,7 @@ VERBS = {
     "AutoencoderClassifier": "embudo classify predict",
     "AnomalyDetector": "embudo detect score",
     "ImageCodec": "embudo compress --model",
+    "ImageDenoiser": "embudo denoise --model",
 }
 
 level_option = click.option("--level", metavar="NAME", help="Of a stack.  [default: the topmost]")

@@ -20,6 +20,7 @@ VERBS = (
     "compress",
     "decompress",
     "train-codec",
+    "denoise",
     "train",
     "encode",
     "decode",
@@ -61,7 +62,7 @@ class Verbs(click.Group):
 @click.option("--debug", is_flag=True, envvar="EMBUDO_DEBUG", help="Show where an error came from.")
 @click.pass_context
 def commands(ctx: click.Context, debug: bool) -> None:
-    """Autoencoders: compress images, train models, encode and decode with them.
+    """Autoencoders: compress and denoise images, train models, encode and decode with them.
 
     Begin with "embudo demo". "embudo VERB --help" tells all about a verb.
     """

@@ -43,6 +43,7 @@ class Composed(BaseEstimator):
     _default_parts: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     #: what a parameter that is None might be
     _example_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
+    _takes_rows: ClassVar[bool] = True  #: samples of one number of features each, and not images of any size
     n_features_in_: int
     feature_names_in_: np.ndarray
     sample_shape_: tuple[int, ...] | None

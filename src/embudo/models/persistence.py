@@ -28,7 +28,7 @@ from embudo.parts.training import Training
 
 FORMAT_VERSION = 1
 #: estimators that a file may hold, by their public names
-ESTIMATORS = ("Autoencoder", "StackedAutoencoder", "AutoencoderClassifier", "AnomalyDetector")
+ESTIMATORS = ("Autoencoder", "StackedAutoencoder", "AutoencoderClassifier", "AnomalyDetector", "ImageDenoiser")
 
 
 def save(estimator: Composed, path: str | Path) -> None:
@@ -63,7 +63,6 @@ def _describe(estimator: Composed) -> tuple[dict[str, Any], dict[str, Tensor]]:
         card, weights = _describe(within)
         inner.append([name, card])
         tensors |= {f"{number}/{key}": weight for key, weight in weights.items()}
-    names = getattr(estimator, "feature_names_in_", None)
     card = {
         "format_version": FORMAT_VERSION,
         **_as_text(estimator),
@@ -72,14 +71,21 @@ def _describe(estimator: Composed) -> tuple[dict[str, Any], dict[str, Tensor]]:
             for name, value in estimator.get_params().items()
             if _is_function(value)
         },
-        "n_features_in": estimator.n_features_in_,
-        "feature_names_in": None if names is None else list(map(str, names)),
-        "sample_shape": estimator.sample_shape_,
+        **(_describe_rows(estimator) if estimator._takes_rows else {}),
         "seed": estimator.seed_,
         "history": estimator.history_,
         **learnt,
     }
     return card | ({"inner": inner} if inner else {}), tensors
+
+
+def _describe_rows(estimator: Composed) -> dict[str, Any]:
+    names = getattr(estimator, "feature_names_in_", None)
+    return {
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": None if names is None else list(map(str, names)),
+        "sample_shape": estimator.sample_shape_,
+    }
 
 
 def _as_text(value: Any) -> Any:
@@ -124,7 +130,7 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
 
     Returns
     -------
-    Autoencoder, StackedAutoencoder, AutoencoderClassifier, AnomalyDetector or ImageCodec
+    Autoencoder, StackedAutoencoder, AutoencoderClassifier, AnomalyDetector, ImageDenoiser or ImageCodec
         What was saved, fitted; `transform` gives the same bits as that of the model saved, on the same machine.
 
     Raises
@@ -202,18 +208,11 @@ def read_card(path: str | Path) -> dict[str, Any]:
 def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, callables: dict[str, Any]) -> Composed:
     estimator: Composed = _from_text({"class": card["class"], "params": card["params"]})
     estimator.set_params(**{name: callables[name] for name in card["callables"]})
-    n, names, shape, history = (card[name] for name in ("n_features_in", "feature_names_in", "sample_shape", "history"))
-    check_number("The number of features", n, low=1, integer=True)
-    if shape is not None and (not all(isinstance(size, int) for size in shape) or math.prod(shape) != n):
-        raise FileFormatError(f"Samples of shape {shape!r} do not have {n} features.")
-    if names is not None and (not all(isinstance(name, str) for name in names) or len(names) != n):
-        raise FileFormatError(f"It does not name its {n} features.")
+    history = card["history"]
     if not all(isinstance(column, list) for column in history.values()):
         raise FileFormatError("Its history is not a table.")
-    estimator.n_features_in_ = n
-    if names is not None:
-        estimator.feature_names_in_ = np.asarray(names, dtype=object)
-    estimator.sample_shape_ = None if shape is None else tuple(shape)
+    if estimator._takes_rows:
+        _restore_rows(estimator, card)
     estimator.seed_ = int(card["seed"])
     estimator.history_ = history
     inner = {}
@@ -224,3 +223,17 @@ def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, call
         inner[name] = _restore(within, {key.partition("/")[2]: value for key, value in own.items()}, device, functions)
     estimator._relearn(card, tensors, inner, device)
     return estimator
+
+
+def _restore_rows(estimator: Composed, card: dict[str, Any]) -> None:
+    """Set number, names and shape of the features, checked."""
+    n, names, shape = (card[name] for name in ("n_features_in", "feature_names_in", "sample_shape"))
+    check_number("The number of features", n, low=1, integer=True)
+    if shape is not None and (not all(isinstance(size, int) for size in shape) or math.prod(shape) != n):
+        raise FileFormatError(f"Samples of shape {shape!r} do not have {n} features.")
+    if names is not None and (not all(isinstance(name, str) for name in names) or len(names) != n):
+        raise FileFormatError(f"It does not name its {n} features.")
+    estimator.n_features_in_ = n
+    if names is not None:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
+    estimator.sample_shape_ = None if shape is None else tuple(shape)
