@@ -69,7 +69,7 @@ CASES = {
         1,
         "continuous",
     ),
-    "one loose image": ("classify train {f}/images -o {o}/m.safetensors", 1, "no label"),
+    "one loose image": ("classify train {f}/images -o {o}/m.safetensors", 1, "has a label: put those of a class"),
     "weight of no class": (
         "classify train {f}/text.csv -o {o}/m.safetensors --labels name --class-weight sven=2",
         2,
