@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from embudo.apps.calibration import CalibratedOutlierMixin, Calibration, check_contamination, threshold
-from embudo.apps.judgement import Judges, partitions, scaled, subsample, variant
+from embudo.apps.judgement import Judges, fit_scaled, partitions, scaled, subsample, variant
 from embudo.apps.scores import SCORES, Score, check_shape, restored
 from embudo.data.arrays import Matrix
 from embudo.data.sampling import EvenSample
@@ -256,8 +256,12 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         for i, (learnt, measured) in enumerate(chosen):
             of_few = i >= self.n_estimators
             autoencoder = self._another(i, stage, of_few=of_few)
+            X = rows if len(learnt) == n else rows[learnt]
             with titled(f"{stage}autoencoder {i + 1} of {len(chosen)}"):
-                autoencoder.fit(self._whole(rows if len(learnt) == n else rows[learnt]))
+                if of_few:
+                    fit_scaled(autoencoder, self.autoencoders_[0].scaler_, X, self._whole)
+                else:
+                    autoencoder.fit(self._whole(X))
             self.autoencoders_.append(autoencoder)
             self.scores_.append(self._learn_score(autoencoder, rows[measured[:MOST_MEASURED]]))
             self.n_subsampled_ += of_few
@@ -272,7 +276,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         self._check_repeatable(autoencoder._part("training", Training))
         seed = self.seed_ if autoencoder.random_state is None else clone(autoencoder)._draw_seed()
         name, seed = f"{stage}autoencoder {number + 1}", (seed + number) % 2**31
-        return variant(autoencoder, name, seed, scaled_already=self.table_ is not None, of_few=of_few)
+        return variant(autoencoder, name, seed, scaled_already=of_few or self.table_ is not None, of_few=of_few)
 
     def _learn_score(self, autoencoder: BaseAutoencoder, rows: Matrix) -> Score:
         return SCORES[self.criterion]().fit(autoencoder, scaled(autoencoder, rows), autoencoder.seed_)

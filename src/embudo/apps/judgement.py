@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sklearn.base import clone
 from embudo.apps.scores import Score
 from embudo.data.arrays import Matrix
 from embudo.data.batches import block_rows
+from embudo.data.scaling import Scaler
 from embudo.data.tables import TableEncoder
 from embudo.models.base import BaseAutoencoder
 from embudo.parts.training import Training
@@ -154,9 +155,18 @@ def variant(
     if training.run_dir is not None:
         copy.set_params(training__run_dir=Path(training.run_dir, name.replace(" ", "-")))
     if scaled_already:
-        scales = [k for k, v in copy.get_params().items() if k.rpartition("__")[2] == "scale" and v in SCALED]
+        scales = [
+            k for k, v in copy.get_params().items() if k.rpartition("__")[2] == "scale" and (of_few or v in SCALED)
+        ]
         copy.set_params(**dict.fromkeys(scales[:1]))
     return copy
+
+
+def fit_scaled(autoencoder: BaseAutoencoder, scaler: Scaler, rows: Matrix, shaped: Callable[[Matrix], Any]) -> None:
+    """Fit an autoencoder without scaling of its own to few samples, scaled as all samples are."""
+    autoencoder.fit(shaped(scaler.apply(dense(rows))))
+    for part in (autoencoder, *(level for _, level in getattr(autoencoder, "layers_", [])[:1])):
+        part.scaler_ = scaler
 
 
 def dense(rows: Matrix) -> np.ndarray:
