@@ -181,7 +181,9 @@ def denoising(content: Content) -> str:
     if peer.exists():
         rows = rows + json.loads(peer.read_text())["results"]
     methods = groups(rows, "method")
-    common = set.intersection(*({row["image"] for row in found} for found in methods.values()))
+    common = set.intersection(
+        *({row["image"] for row in found} for found in groups(rows, "method", "sigma").values())
+    )  # where a measurement was stopped
     table_rows = []
     for (method,), found in methods.items():
         by_sigma = groups([row for row in found if row["image"] in common], "sigma")

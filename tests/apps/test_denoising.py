@@ -1,10 +1,13 @@
 """`ImageDenoiser`: images without their noise."""
 
 import inspect
+import json
 import pickle
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_sample_images
@@ -294,6 +297,44 @@ def test_other_files_are_refused(tmp_path):
     Autoencoder(2, random_state=0).fit(np.random.default_rng(0).random((30, 4))).save(path)
     with pytest.raises(FileFormatError, match="class Autoencoder, not an ImageDenoiser"):
         ImageDenoiser.load(path)
+
+
+def damaged(card, tensors, how):
+    match how:
+        case "channels":
+            card["channels"] = [2]
+        case "more channels":
+            card["channels"] = [1, 3]
+        case "no channels":
+            del card["channels"]
+        case "history":
+            card["history"] = {"loss": 1}
+        case "NaN":
+            tensors["grey.head.weight"][0, 0, 0, 0] = torch.nan
+        case "shape":
+            tensors["grey.head.weight"] = tensors["grey.head.weight"][:1].clone()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("channels", "neither 1 nor 3"),
+        ("more channels", "do not fit"),
+        ("no channels", "'channels' is missing"),
+        ("history", "history is not a table"),
+        ("NaN", "not finite"),
+        ("shape", "should be"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path, how, words):
+    with safetensors.safe_open(denoising._shipped()[0], framework="pt") as file:
+        card = json.loads(file.metadata()["embudo"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    damaged(card, tensors, how)
+    path = tmp_path / "damaged.safetensors"
+    safetensors.torch.save_file(tensors, path, metadata={"embudo": json.dumps(card)})
+    with pytest.raises(FileFormatError, match=words):
+        load(path)
 
 
 def test_shipped_weights_are_small():
