@@ -195,6 +195,25 @@ def denoising(content: Content) -> str:
     return table(head, table_rows)
 
 
+def maps(content: Content) -> str:
+    head = ("model", "code", "kNN accuracy", "trustworthiness", "squared error", "noise", "epochs", "CPU minutes")
+    rows = [
+        (
+            run["model"],
+            str(run["n_components"]),
+            f"{run['knn_accuracy']:.3f}",
+            f"{run['trustworthiness']:.3f}",
+            f"{run['reconstruction_error']:.2f}" if "reconstruction_error" in run else "",
+            f"`{run['noise']}`" if run.get("noise", "None") != "None" else "",
+            str(run.get("epochs", "")),
+            f"{run['cpu_minutes']:.1f}",
+        )
+        for run in sorted(content["results"], key=lambda run: run["n_components"])
+        if run["stage"] == "test"
+    ]
+    return table(head, rows)
+
+
 def startup(content: Content) -> str:
     head = ("command", "median (s)", "least (s)", "beyond Python (s)", "limit (s)")
     rows = [
@@ -247,6 +266,7 @@ TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
     "narrow_domain": ("codec_narrow_domain_linear", codec_tables.narrow_domain),
     "narrow_codecs": ("codec_narrow_domain_linear", codec_tables.narrow_codecs),
     "denoising": ("denoising", denoising),
+    "maps": ("maps", maps),
     "startup": ("startup", startup),
     "speed_training": ("speed", speed("W1")),
     "speed_encoding": ("speed", speed("W2")),
