@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def fit_scaled(autoencoder: BaseAutoencoder, scaler: Scaler, rows: Matrix, shape
     """Fit an autoencoder without scaling of its own to few samples, scaled as all samples are."""
     autoencoder.fit(shaped(scaler.apply(dense(rows))))
     for part in (autoencoder, *(level for _, level in getattr(autoencoder, "layers_", [])[:1])):
-        part.scaler_ = scaler
+        part.scaler_ = deepcopy(scaler)  # a file holds nothing twice
 
 
 def dense(rows: Matrix) -> np.ndarray:
