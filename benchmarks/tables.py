@@ -196,7 +196,7 @@ def denoising(content: Content) -> str:
 
 
 def maps(content: Content) -> str:
-    head = ("model", "code", "kNN accuracy", "trustworthiness", "squared error", "noise", "epochs", "CPU minutes")
+    head = ("model", "code", "kNN accuracy", "trustworthiness", "squared error", "with", "epochs", "CPU minutes")
     rows = [
         (
             run["model"],
@@ -204,7 +204,7 @@ def maps(content: Content) -> str:
             f"{run['knn_accuracy']:.3f}",
             f"{run['trustworthiness']:.3f}",
             f"{run['reconstruction_error']:.2f}" if "reconstruction_error" in run else "",
-            f"`{run['noise']}`" if run.get("noise", "None") != "None" else "",
+            f"`{run['params'][1:-1]}`" if run.get("params", "{}") != "{}" else "",
             str(run.get("epochs", "")),
             f"{run['cpu_minutes']:.1f}",
         )
