@@ -81,7 +81,7 @@ def of_table():
             contamination=0.1,
             random_state=0,
         ),
-        AnomalyDetector(Autoencoder(8, training=Training(5)), criterion="density", contamination=0, random_state=0),
+        AnomalyDetector(Autoencoder(8, training=Training(5)), criterion="density", contamination=0.2, random_state=0),
     ]
 )
 def test_scikit_learns_checks_pass(estimator, check):
