@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import bench_peers
 import codec_tables
 from codec_tables import table
+from common import RESULTS
 
-HERE = Path(__file__).parent
 NOISE = 0.15  #: cores used by others beyond which bench_peers.py leaves a run out
 Content = dict[str, Any]
+#: name of the results, and what draws a table of them
+Drawing = tuple[str, Callable[[Content], str]]
 
 
 def span(values: Sequence[float], form: str) -> str:
@@ -177,7 +179,7 @@ def false_alarms(content: Content) -> str:
 
 def denoising(content: Content) -> str:
     rows = content["results"]
-    peer = HERE / "results" / "denoising_bm3d.json"
+    peer = RESULTS / "denoising_bm3d.json"
     if peer.exists():
         rows = rows + json.loads(peer.read_text())["results"]
     methods = groups(rows, "method")
@@ -248,8 +250,8 @@ def speed(work: str) -> Callable[[Content], str]:
     return draw_work
 
 
-#: name of a table -> (name of its results, what draws it)
-TABLES: dict[str, tuple[str, Callable[[Content], str]]] = {
+#: by name
+TABLES: dict[str, Drawing] = {
     "pca": ("pca", pca),
     "beyond_pca": ("beyond_pca", beyond_pca),
     "selection": ("beyond_pca", selection),
@@ -287,25 +289,25 @@ def run_of(content: Content) -> str:
     return f"`{content['command']}`: {took}"
 
 
-def draw(name: str) -> str:
-    results, drawn_by = TABLES[name]
-    path = HERE / "results" / f"{results}.json"
+def draw(name: str, tables: Mapping[str, Drawing]) -> str:
+    results, drawn_by = tables[name]
+    path = RESULTS / f"{results}.json"
     if not path.exists():
         return "Not measured yet."
     content = json.loads(path.read_text())
     return f"{drawn_by(content)}\n\n{facts(content)}" if "command" in content else drawn_by(content)
 
 
-def main() -> None:
-    readme = HERE / "README.md"
+def fill(page: Path, tables: Mapping[str, Drawing]) -> None:
+    """Draw the tables of a page anew, between the lines that mark their places."""
     text = re.sub(
         r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
-        lambda place: f"{place[1]}{draw(place[2])}\n{place[3]}",
-        readme.read_text(),
+        lambda place: f"{place[1]}{draw(place[2], tables)}\n{place[3]}",
+        page.read_text(),
         flags=re.DOTALL,
     )
-    readme.write_text(text)
+    page.write_text(text)
 
 
 if __name__ == "__main__":
-    main()
+    fill(Path(__file__).with_name("README.md"), TABLES)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any
 
-from tables import Content, groups, span, table
+from tables import Content, Drawing, groups, span, table
 
 
 def deep(content: Content) -> str:
@@ -59,6 +58,7 @@ def fine_tuning(content: Content) -> str:
         "validation error (%)",
         "corruption while fine-tuned",
         "lr",
+        "units that speak",
         "epochs",
         "minutes",
     )
@@ -72,6 +72,7 @@ def fine_tuning(content: Content) -> str:
                 f"{row['validation_error']:.2f}",
                 f"`{row['corruption']}`" if row["corruption"] else "",
                 f"{row['lr']:g}",
+                str(row.get("speaking") or ""),
                 f"{row['pretraining_epochs']} a level, {row['epochs']}"
                 if row["pretraining_epochs"]
                 else str(row["epochs"]),
@@ -130,8 +131,8 @@ def stack_cost(content: Content) -> str:
     )
 
 
-#: name of a table -> (name of its results, what draws it)
-TABLES: dict[str, tuple[str, Any]] = {
+#: by name
+TABLES: dict[str, Drawing] = {
     "deep": ("papers_deep", deep),
     "fine_tuning": ("papers_fine_tuning", fine_tuning),
     "few_labels": ("papers_few_labels", few_labels),

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/, for tables.py
 
 import deep_tables
-from tables import Content, facts, groups, span, table
-
-HERE = Path(__file__).parent
+from tables import Content, Drawing, fill, groups, span, table
 
 
 def k_sparse(content: Content) -> str:
@@ -194,8 +189,8 @@ def cost(content: Content) -> str:
     )
 
 
-#: name of a table -> (name of its results, what draws it)
-TABLES: dict[str, tuple[str, Any]] = {
+#: by name
+TABLES: dict[str, Drawing] = {
     "k_sparse": ("papers_k_sparse", k_sparse),
     "contraction": ("papers_contraction", contraction),
     "robustness": ("papers_robustness", robustness),
@@ -207,25 +202,5 @@ TABLES: dict[str, tuple[str, Any]] = {
 }
 
 
-def draw(name: str) -> str:
-    results, drawn_by = TABLES[name]
-    path = HERE.parent / "results" / f"{results}.json"
-    if not path.exists():
-        return "Not measured yet."
-    content = json.loads(path.read_text())
-    return f"{drawn_by(content)}\n\n{facts(content)}"
-
-
-def main() -> None:
-    readme = HERE / "README.md"
-    text = re.sub(
-        r"(<!-- table (\w+) -->\n).*?(<!-- end -->)",
-        lambda place: f"{place[1]}{draw(place[2])}\n{place[3]}",
-        readme.read_text(),
-        flags=re.DOTALL,
-    )
-    readme.write_text(text)
-
-
 if __name__ == "__main__":
-    main()
+    fill(Path(__file__).with_name("README.md"), TABLES)

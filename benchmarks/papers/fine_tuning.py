@@ -4,10 +4,10 @@ Vincent et al. (2010): three layers of stacked denoising autoencoders, masking n
 contractive layer of 1000 units. Makhzani and Frey (2013): k-sparse layers, shallow and deep. Pixels are taken as
 numbers in no order; no image is deformed.
 
-The autoencoders learn from all 60000 training images, without labels. What is corrupted while fine-tuning, and its
-learning rate, are chosen with the labels of the first 50000 on the last 10000 (stage "selection", few epochs); then
-all labels are learnt from, and the test images are used once (stage "test"). Variants run in two processes of one
-thread.
+The autoencoders learn from all 60000 training images, without labels. What is corrupted while fine-tuning, its learning
+rate, and how many units of a k-sparse layer speak meanwhile, are chosen with the labels of the first 50000 on the last
+10000 (stage "selection", few epochs); then all labels are learnt from, and the test images are used once (stage
+"test"). Variants run in two processes of one thread.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ N_PROCESSES = 2
 SELECTION_EPOCHS, EPOCHS = 5, 25
 CORRUPTIONS = (MaskingNoise(0.25), MaskingNoise(0.5))
 LEARNING_RATES = (3e-4, 1e-3)
+SPEAKING = (25, 150)  #: units of a k-sparse layer that speak while it is fine-tuned
 
 
 def training(epochs: int, lr: float, weight_decay: float = 0.0) -> Training:
@@ -72,6 +73,7 @@ class Variant:
     epochs: int
     printed: float
     pretrain: bool = True
+    speaking: tuple[int | None, ...] = (None,)
 
 
 def denoising_stack(epochs: int) -> BaseAutoencoder:
@@ -85,16 +87,27 @@ def k_sparse_stack(epochs: int) -> BaseAutoencoder:
 
 VARIANTS = {
     "contractive, 1 layer": Variant(lambda epochs: sigmoid(epochs, penalty=Contractive(0.3)), 20, 1.14),
-    "k-sparse, 1 layer": Variant(k_sparse, 60, 1.08),
+    "k-sparse, 1 layer": Variant(k_sparse, 60, 1.08, speaking=SPEAKING),
     "3 layers, random weights": Variant(denoising_stack, 12, 1.4, pretrain=False),
     "stacked denoising, 3 layers": Variant(denoising_stack, 12, 1.28),
-    "k-sparse, 2 layers": Variant(k_sparse_stack, 15, 0.97),
+    "k-sparse, 2 layers": Variant(k_sparse_stack, 40, 0.97, speaking=SPEAKING),
 }
 
 
 def classifier(
-    autoencoder: Any, epochs: int, corruption: Any, lr: float, *, pretrain: bool, labelled: Labelled
+    autoencoder: Any,
+    epochs: int,
+    corruption: Any,
+    lr: float,
+    speaking: int | None,
+    *,
+    pretrain: bool,
+    labelled: Labelled,
 ) -> AutoencoderClassifier:
+    if speaking is not None:
+        fitted = autoencoder.estimator
+        for _, level in getattr(fitted, "layers_", [("", fitted)]):
+            level.set_params(sparsity__k=speaking)  # the classifier's copy is made from it
     return AutoencoderClassifier(
         autoencoder, pretrain=pretrain, corruption=corruption, training=training(epochs, lr), random_state=SEED
     ).fit(*labelled)
@@ -112,19 +125,15 @@ def rows_of(name: str, folder: Path, quick: bool) -> list[dict[str, Any]]:
     about = {"variant": name, "pretraining_epochs": epochs if variant.pretrain else 0}
     about["pretraining_minutes"] = minutes_since(started)
     rows = []
-    for corruption, lr in itertools.product(CORRUPTIONS, LEARNING_RATES):
-        model = classifier(
-            autoencoder, selection_epochs, corruption, lr, pretrain=variant.pretrain, labelled=split.learn
-        )
+    for choice in itertools.product(CORRUPTIONS, LEARNING_RATES, variant.speaking):
+        model = classifier(autoencoder, selection_epochs, *choice, pretrain=variant.pretrain, labelled=split.learn)
         error = 100 * (1 - model.score(*split.validation))
-        rows.append(
-            {"stage": "selection", **about, "corruption": corruption, "lr": lr, "validation_error": round(error, 3)}
-        )
+        chosen = dict(zip(("corruption", "lr", "speaking"), choice, strict=True))
+        rows.append({"stage": "selection", **about, **chosen, "validation_error": round(error, 3)})
     best = min(rows, key=lambda row: row["validation_error"])
     started = time.perf_counter()
-    model = classifier(
-        autoencoder, test_epochs, best["corruption"], best["lr"], pretrain=variant.pretrain, labelled=split.train
-    )
+    choice = best["corruption"], best["lr"], best["speaking"]
+    model = classifier(autoencoder, test_epochs, *choice, pretrain=variant.pretrain, labelled=split.train)
     error = 100 * (1 - model.score(*split.test))
     test = {"epochs": test_epochs, "minutes": minutes_since(started), "test_error": round(error, 3)}
     rows.append({**best, "stage": "test", **test})

@@ -14,8 +14,7 @@ from embudo.models.base import BaseAutoencoder
 from embudo.models.inference import outputs
 
 MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature: their covariance is too large
-#: standard deviations of the noise that a sample is given, in those of the features
-NOISE_LEVELS = (0.2, 0.4, 0.8, 1.6)
+NOISE_LEVELS = (0.0, 0.4, 0.8)  #: standard deviations of the noise that a sample is given, in those of the features
 FEW = 2000  #: samples that tell the mean error
 LEAST = 1e-3  #: least variance, as a share of the mean one: a feature that is all but constant must not drown others
 TINY = 1e-12  #: least variance of all
@@ -131,25 +130,23 @@ class Denoising(Score):
         z = z[:FEW]
         rng = np.random.default_rng(seed)
         self.noise = np.array(NOISE_LEVELS)[:, None] * rng.standard_normal((len(NOISE_LEVELS), z.shape[1]))
-        errors = [np.nanmean(np.square(z - self._denoised(autoencoder, z, noise))) * z.shape[1] for noise in self.noise]
+        errors = [np.nanmean(np.square(z - denoised)) * z.shape[1] for denoised in self._denoised(autoencoder, z)]
         self.usual = np.maximum(errors, TINY)
         return self
 
     def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return squared residuals, in units of the usual error, and reconstructions at the least noise."""
-        parts, expected = np.zeros_like(z), np.zeros_like(z)
-        for number, (noise, usual) in enumerate(zip(self.noise, self.usual, strict=True)):
-            denoised = self._denoised(autoencoder, z, noise)
-            parts += np.nan_to_num(np.square(z - denoised).mean(axis=0)) / (usual * len(self.noise))
-            if number == 0:
-                expected = denoised.mean(axis=0)
-        return parts, expected
+        """Return squared residuals, in units of the usual error, and reconstructions without noise."""
+        by_level = self._denoised(autoencoder, z)
+        shares = 1 / (self.usual * len(self.usual))
+        squares = (np.nan_to_num(np.square(z - denoised).mean(axis=0)) for denoised in by_level)
+        return sum(share * square for share, square in zip(shares, squares, strict=True)), by_level[0].mean(axis=0)
 
-    def _denoised(self, autoencoder: BaseAutoencoder, z: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Return what is made of samples with noise added and taken away, shape (2, n_samples, n_features)."""
-        filled = np.nan_to_num(z)
-        both = passed(autoencoder, "forward", np.concatenate([filled + noise, filled - noise]))
-        return both.reshape(2, *z.shape)
+    def _denoised(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> list[np.ndarray]:
+        """Return for each level what is made of samples with noise added, and taken away: (1 or 2, *z.shape)."""
+        signed = [np.stack([noise, -noise]) if noise.any() else noise[None] for noise in self.noise]
+        noisy = np.nan_to_num(z) + np.concatenate(signed)[:, None]
+        denoised = passed(autoencoder, "forward", noisy.reshape(-1, z.shape[1])).reshape(noisy.shape)
+        return np.split(denoised, np.cumsum([len(pair) for pair in signed])[:-1])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the noise, and the mean error at each level."""

@@ -1,28 +1,19 @@
-"""What the verbs of images share: which files become which, one process or several, the model."""
+"""What the verbs of images share: which files become which, in one process or several."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from embudo.cli.output import check_output
 from embudo.errors import FileFormatError, InvalidParameter
 
-if TYPE_CHECKING:
-    from embudo.codec.image_codec import ImageCodec
-
 Result = TypeVar("Result")
 
-model_option = click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    help="A codec that train-codec wrote.  [default: the one that comes with embudo]",
-)
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes that share the files."
 )
@@ -121,11 +112,3 @@ def _use_one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-@functools.cache
-def codec_of(path: Path | None) -> ImageCodec:
-    """Return the codec in a file, or the one that comes with the package."""
-    from embudo.codec.image_codec import ImageCodec
-
-    return ImageCodec.pretrained() if path is None else ImageCodec.load(path)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.loading import load_autoencoder, load_classifier
-from embudo.cli.options import ClassWeight, DataSource, data_options
+from embudo.cli.loading import load_as, load_autoencoder
+from embudo.cli.options import PATH, ClassWeight, DataSource, data_options, output_option
 from embudo.cli.output import check_output, write_table
 from embudo.cli.recipe import PARAMETERS, Recipe, fit_and_save, recipe_options
+from embudo.cli.tables import print_facts
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,21 +31,17 @@ def classify(ctx: click.Context) -> None:
 
 
 @classify.command()
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=PATH)
 @click.option(
     "--labels",
     metavar="NAME|FILE",
     help="The labels: a column of a table or an array of an .npz file by its name, or a file. Not needed for images in "
     "a folder for each class.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The classifier: .safetensors.")
-@click.option(
-    "--validation", type=click.Path(path_type=Path), help="Data to measure after each epoch, not learnt from."
-)
+@output_option("The classifier: .safetensors.")
+@click.option("--validation", type=PATH, help="Data to measure after each epoch, not learnt from.")
 @click.option("--validation-labels", metavar="FILE", help="Their labels, where --labels names a file.")
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A trained autoencoder to start from, instead of training one."
-)
+@click.option("--model", type=PATH, help="A trained autoencoder to start from, instead of training one.")
 @click.option("--pretrain/--no-pretrain", default=True, help="Train the autoencoder first.", show_default=True)
 @click.option(
     "--fine-tune/--no-fine-tune",
@@ -115,9 +112,9 @@ def first_autoencoder(path: Path | None, recipe: Recipe) -> tuple[Any, tuple[int
 
 
 @classify.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help=".csv or .parquet.")
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH)
+@output_option(".csv or .parquet.")
 @click.option("--labels", metavar="NAME|FILE", help="Labels to measure the accuracy by, given as for training.")
 @data_options
 def predict(model: Path, data: Path, output: Path, labels: str | None, source: DataSource) -> None:
@@ -129,9 +126,10 @@ def predict(model: Path, data: Path, output: Path, labels: str | None, source: D
 
     import pandas as pd
 
+    from embudo.apps.classification import AutoencoderClassifier
     from embudo.data.images import list_images
 
-    classifier = load_classifier(model)
+    classifier = load_as(AutoencoderClassifier, model)
     X, y = read_both(source, data, labels, classifier.sample_shape_)
     probabilities = classifier.predict_proba(X)
     predicted = classifier.classes_[probabilities.argmax(axis=1)]
@@ -251,22 +249,17 @@ def weights_of_classes(weights: dict[str, float], labels: np.ndarray) -> dict[An
 def print_summary(classifier: AutoencoderClassifier, X: Any, y: np.ndarray, seconds: float) -> None:
     """Print what was learnt from, and how well."""
     import numpy as np
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
     known = np.isin(y.astype(str), classifier.classes_.astype(str))
     rows, labels = getattr(X, "iloc", X)[known], y[known].astype(classifier.classes_.dtype)
-    table = Table(box=box.SIMPLE_HEAD, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_row("samples", f"{X.shape[0]:,}, {np.count_nonzero(known):,} of them labelled")
-    table.add_row("classes", f"{len(classifier.classes_)}")
-    table.add_row("epochs with labels", f"{len(classifier.history_['epoch'])}")
-    table.add_row("accuracy, labelled samples", f"{classifier.score(rows, labels):.2%}")
+    facts = [
+        ("samples", f"{X.shape[0]:,}, {np.count_nonzero(known):,} of them labelled"),
+        ("classes", f"{len(classifier.classes_)}"),
+        ("epochs with labels", f"{len(classifier.history_['epoch'])}"),
+        ("accuracy, labelled samples", f"{classifier.score(rows, labels):.2%}"),
+    ]
     if "validation_accuracy" in classifier.history_:
         accuracies = classifier.history_["validation_accuracy"]
         kept = max(accuracies) if classifier.training_.patience else accuracies[-1]
-        table.add_row("accuracy, held-out samples", f"{kept:.2%}")
-    table.add_row("time", f"{seconds:.1f} s")
-    Console().print(table)
+        facts.append(("accuracy, held-out samples", f"{kept:.2%}"))
+    print_facts([*facts, ("time", f"{seconds:.1f} s")])

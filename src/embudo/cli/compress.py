@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.batch import Job, find_inputs, model_option, plan, run_jobs, workers_option
+from embudo.cli.batch import Job, find_inputs, plan, run_jobs, workers_option
+from embudo.cli.loading import codec_option, load_codec
+from embudo.cli.options import PATH, output_option
 from embudo.cli.output import check_output, json_text
+from embudo.cli.tables import print_table
 from embudo.errors import InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
@@ -32,8 +35,8 @@ class Settings:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER...", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="An .emb file, or a folder for several.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER...", type=PATH)
+@output_option("An .emb file, or a folder for several.", required=False)
 @click.option("--quality", type=float, default=50, show_default=True, help="From 1 to 100: higher is larger.")
 @click.option("--max-bytes", type=int, help="Instead of a quality: the best that fits into so many bytes.")
 @click.option("--bpp", type=float, help="The same in bits a pixel.")
@@ -46,7 +49,7 @@ class Settings:
     help="Folder for a picture of each image: original, result and difference.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@model_option
+@codec_option
 @workers_option
 def compress(
     images: tuple[Path, ...], output: Path | None, together: bool, as_json: bool, workers: int, **settings: Any
@@ -126,12 +129,11 @@ def compress_frames(
     """Write the file of images of one size and decode it again; return the row of the table, and what was decoded."""
     import numpy as np
 
-    from embudo.cli.batch import codec_of
     from embudo.data.files import write_atomically
     from embudo.metrics.reconstruction import psnr
     from embudo.metrics.similarity import ms_ssim
 
-    codec = codec_of(settings.model)
+    codec = load_codec(settings.model)
     started = time.perf_counter()
     data = codec.encode(frames, settings.quality, max_bytes=settings.max_bytes, bpp=settings.bpp, metadata=metadata)
     encoded = time.perf_counter()
@@ -207,21 +209,6 @@ def print_tables(rows: list[dict[str, Any]]) -> None:
             (f"{title} at no more bytes", "embudo", *peers),
             [(row["file"], *(_number(row[column], form) for column in columns)) for row in lines],
         )
-
-
-def print_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Print a table whose first column is text and the others numbers."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column(head[0], overflow="fold")
-    for name in head[1:]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for line in lines:
-        table.add_row(*line)
-    Console(markup=False).print(table)
 
 
 def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:

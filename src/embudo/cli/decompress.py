@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from embudo.cli.batch import Job, find_inputs, model_option, plan, run_jobs, workers_option
+from embudo.cli.batch import Job, find_inputs, plan, run_jobs, workers_option
+from embudo.cli.loading import codec_option, load_codec
+from embudo.cli.options import PATH, output_option
 from embudo.errors import FileFormatError
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="An image, or a folder for several.")
-@model_option
+@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...", type=PATH)
+@output_option("An image, or a folder for several.", required=False)
+@codec_option
 @workers_option
 def decompress(files: tuple[Path, ...], output: Path | None, model: Path | None, workers: int) -> None:
     """Turn .emb files, or whole folders of them, back into images.
@@ -42,14 +44,13 @@ def list_emb(folder: Path) -> list[Path]:
 
 def decompress_one(job: Job, settings: Path | None) -> list[Path]:
     """Write the images of one file; return where."""
-    from embudo.cli.batch import codec_of
     from embudo.codec.container import unpack
     from embudo.codec.images import image_bytes, unpack_metadata
     from embudo.data.files import write_atomically
 
     data = job.source.read_bytes()
     try:
-        pixels = codec_of(settings).decode(data)
+        pixels = load_codec(settings).decode(data)
         metadata = unpack_metadata(unpack(data))
     except FileFormatError as error:
         raise FileFormatError(f"'{job.source}': {error}") from None

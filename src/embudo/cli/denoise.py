@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from embudo.cli.batch import Job, find_inputs, plan, run_jobs, workers_option
-from embudo.cli.compress import draw_comparison, print_table
+from embudo.cli.compress import draw_comparison
+from embudo.cli.loading import load_denoiser
+from embudo.cli.options import PATH, output_option
 from embudo.cli.output import json_text
+from embudo.cli.tables import print_table
 from embudo.errors import check_number
-
-if TYPE_CHECKING:
-    from embudo.apps.denoising import ImageDenoiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +30,8 @@ class Settings:
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER...", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="An image, or a folder for several."
-)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER...", type=PATH)
+@output_option("An image, or a folder for several.")
 @click.option(
     "--sigma",
     type=float,
@@ -56,7 +53,7 @@ class Settings:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--model",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A denoiser that ImageDenoiser.save wrote.  [default: the one that comes with embudo]",
 )
 @workers_option
@@ -95,7 +92,7 @@ def denoise_one(job: Job, settings: Settings) -> dict[str, Any]:
     from embudo.data.images import read_image, read_metadata
 
     image = read_image(job.source, alpha=True)
-    denoiser = denoiser_of(settings.model)
+    denoiser = load_denoiser(settings.model)
     started = time.perf_counter()
     denoised = denoiser.denoise(image, settings.sigma, n_views=int(settings.views))
     seconds = time.perf_counter() - started
@@ -117,11 +114,3 @@ def denoise_one(job: Job, settings: Settings) -> dict[str, Any]:
         "rms": rms,
         "seconds": seconds,
     }
-
-
-@functools.cache
-def denoiser_of(path: Path | None) -> ImageDenoiser:
-    """Return the denoiser in a file, or the one that comes with the package."""
-    from embudo.apps.denoising import ImageDenoiser
-
-    return ImageDenoiser.pretrained() if path is None else ImageDenoiser.load(path)

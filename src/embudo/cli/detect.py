@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.loading import load_detector
-from embudo.cli.options import DataSource, Scalar, Word, data_options
+from embudo.cli.loading import load_as
+from embudo.cli.options import PATH, DataSource, Scalar, Word, data_options, output_option
 from embudo.cli.output import check_output, write_tables
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
+from embudo.cli.tables import print_facts, print_table
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.parts.optimizers import Adam
 from embudo.parts.training import Training
@@ -37,8 +38,8 @@ def detect(ctx: click.Context) -> None:
 
 
 @detect.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The detector: .safetensors.")
+@click.argument("data", type=PATH)
+@output_option("The detector: .safetensors.")
 @click.option(
     "--contamination",
     type=Scalar(),
@@ -53,7 +54,7 @@ def detect(ctx: click.Context) -> None:
 )
 @click.option(
     "--calibration",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Other normal samples to keep to the rate by; none of DATA is held out then.",
 )
 @click.option(
@@ -144,9 +145,9 @@ def split(X: Any, seed: int | None) -> tuple[Any, Any]:
 
 
 @detect.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help=".csv or .parquet.")
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH)
+@output_option(".csv or .parquet.")
 @click.option(
     "--top", type=click.IntRange(min=0), default=3, show_default=True, help="Features that are named for each sample."
 )
@@ -157,8 +158,10 @@ def score(model: Path, data: Path, output: Path, top: int, source: DataSource) -
     The lower the score, the more abnormal. Tables are read and written a few rows at a time, whatever their size; their
     columns are found by name.
     """
+    from embudo.apps.detection import AnomalyDetector
+
     check_output(output, [".csv", ".parquet"])
-    detector = load_detector(model)
+    detector = load_as(AnomalyDetector, model)
     tally = Tally()
     write_tables(output, map(tally.count, scored(detector, data, source, top)))
     tally.show()
@@ -223,29 +226,23 @@ def named_as(X: Any, other: Any) -> Any:
 def print_summary(detector: AnomalyDetector, X: Any, seconds: float) -> None:
     """Print what was learnt from, and where the threshold lies."""
     import numpy as np
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_row("samples", f"{X.shape[0]:,}")
     columns = detector.table_.columns if detector.table_ else ()
     n_categories = sum(column.categories is not None for column in columns)
     gaps = sum(column.missing for column in columns)
     kinds = [f"{n_categories} of categories"] * bool(n_categories) + [f"{gaps} with gaps"] * bool(gaps)
-    table.add_row("features", f"{detector.n_features_in_:,}" + (f", {', '.join(kinds)}" if kinds else ""))
-    table.add_row("score", detector.criterion)
-    table.add_row("autoencoders", f"{len(detector.autoencoders_)}")
+    facts = [
+        ("samples", f"{X.shape[0]:,}"),
+        ("features", ", ".join([f"{detector.n_features_in_:,}", *kinds])),
+        ("score", detector.criterion),
+        ("autoencoders", f"{len(detector.autoencoders_)}"),
+    ]
     if detector.calibration_ is not None:
-        table.add_row("false alarms asked for", f"{detector.calibration_.false_alarm_rate:.2%}")
-        table.add_row("calibrated on", f"{len(detector.calibration_.scores):,} normal samples")
+        facts.append(("false alarms asked for", f"{detector.calibration_.false_alarm_rate:.2%}"))
+        facts.append(("calibrated on", f"{len(detector.calibration_.scores):,} normal samples"))
     flagged = np.count_nonzero(detector.predict(X) == -1)
-    table.add_row("anomalies among the samples", f"{flagged:,}, {flagged / X.shape[0]:.2%}")
-    table.add_row("threshold", f"{detector.offset_:.5g}")
-    table.add_row("time", f"{seconds:.1f} s")
-    Console().print(table)
+    facts.append(("anomalies among the samples", f"{flagged:,}, {flagged / X.shape[0]:.2%}"))
+    print_facts([*facts, ("threshold", f"{detector.offset_:.5g}"), ("time", f"{seconds:.1f} s")])
 
 
 class Tally:
@@ -266,17 +263,10 @@ class Tally:
 
     def show(self) -> None:
         """Print how many anomalies there are, and the most abnormal samples."""
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
         if self.worst is None:
             raise InvalidData("The data hold no samples.")
-        table = Table(
-            box=box.SIMPLE_HEAD, title=f"{self.n_anomalies:,} anomalies; the lowest scores:", title_justify="left"
-        )
-        for name in ("row", "score", *(["p-value"] if "p_value" in self.worst else []), "because of"):
-            table.add_column(name, justify="left" if name == "because of" else "right")
+        p_value = ["p_value"] if "p_value" in self.worst else []
+        rows = []
         for row, facts in self.worst.iterrows():
             reasons = [
                 f"{facts[f'feature_{i}']} = {facts[f'value_{i}'] or 'none'} ({facts[f'share_{i}']:.0%}, "
@@ -284,6 +274,8 @@ class Tally:
                 for i in (1, 2)
                 if f"feature_{i}" in self.worst
             ]
-            p = [f"{facts['p_value']:.2g}"] if "p_value" in self.worst else []
-            table.add_row(str(facts.get("image", row)), f"{facts['score']:.4g}", *p, "; ".join(reasons))
-        Console(markup=False).print(table)
+            p = [f"{facts[name]:.2g}" for name in p_value]
+            rows.append((str(facts.get("image", row)), f"{facts['score']:.4g}", *p, "; ".join(reasons)))
+        head = ("row", "score", *(["p-value"] if p_value else []), "because of")
+        title = f"{self.n_anomalies:,} anomalies; the lowest scores:"
+        print_table(head, rows, text=(0, len(head) - 1), title=title)

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from embudo.cli.loading import at_level, level_option, load_autoencoder
-from embudo.cli.options import DataSource, data_options
+from embudo.cli.options import PATH, DataSource, data_options, output_option
 from embudo.cli.output import ARRAY_ENDINGS, check_output, write_array
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help=f"{', '.join(ARRAY_ENDINGS)}.")
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH)
+@output_option(f"{', '.join(ARRAY_ENDINGS)}.")
 @level_option
 @data_options
 def encode(model: Path, data: Path, output: Path, level: str | None, source: DataSource) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.options import DataSource, data_options
+from embudo.cli.options import PATH, DataSource, data_options
 from embudo.cli.output import json_text
+from embudo.cli.tables import print_facts
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from embudo.apps.denoising import ImageDenoiser
     from embudo.apps.detection import AnomalyDetector
     from embudo.models.autoencoder import Autoencoder
@@ -21,7 +21,7 @@ SHOWN = 8  #: column names that are written out
 
 
 @click.command()
-@click.argument("file", metavar="MODEL|DATA|IMAGE.emb", type=click.Path(path_type=Path))
+@click.argument("file", metavar="MODEL|DATA|IMAGE.emb", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_options
 def info(file: Path, as_json: bool, source: DataSource) -> None:
@@ -36,23 +36,16 @@ def info(file: Path, as_json: bool, source: DataSource) -> None:
     if as_json:
         click.echo(json_text(facts))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    add_rows(table, facts)
-    Console(soft_wrap=False, markup=False).print(table)
+    print_facts(in_lines(facts))
 
 
-def add_rows(table: Table, facts: dict[str, Any], indent: str = "") -> None:
-    """Add a row a fact; what has parts with facts of their own gets rows for these below it, indented."""
+def in_lines(facts: dict[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
+    """Yield name and text of each fact; what has parts with facts of their own is followed by these, indented."""
     for name, value in facts.items():
         has_parts = isinstance(value, dict) and any(isinstance(part, dict) for part in value.values())
-        table.add_row(indent + name.replace("_", " "), "" if has_parts else _text(value))
+        yield indent + name.replace("_", " "), "" if has_parts else _text(value)
         if has_parts:
-            add_rows(table, value, indent + "  ")
+            yield from in_lines(value, indent + "  ")
 
 
 def describe_model(path: Path) -> dict[str, Any]:

@@ -2,41 +2,78 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from embudo.cli.options import PATH
 from embudo.errors import FileFormatError, InvalidParameter, check_choice
 
 if TYPE_CHECKING:
-    from embudo.apps.classification import AutoencoderClassifier
-    from embudo.apps.detection import AnomalyDetector
+    from embudo.apps.denoising import ImageDenoiser
+    from embudo.codec.image_codec import ImageCodec
     from embudo.models.base import BaseAutoencoder
 
-#: class of a model: the verb that works with it
-VERBS = {
-    "AutoencoderClassifier": "embudo classify predict",
-    "AnomalyDetector": "embudo detect score",
-    "ImageCodec": "embudo compress --model",
-    "ImageDenoiser": "embudo denoise --model",
+Model = TypeVar("Model")
+
+#: class of a model: what it is, and the verb that works with it
+KINDS = {
+    "BaseAutoencoder": ("an autoencoder or a stack", "embudo encode"),
+    "AutoencoderClassifier": ('a classifier, as "embudo classify train" writes', "embudo classify predict"),
+    "AnomalyDetector": ('a detector, as "embudo detect fit" writes', "embudo detect score"),
+    "ImageCodec": ('a codec, as "embudo train-codec" writes', "embudo compress --model"),
+    "ImageDenoiser": ("a denoiser, as ImageDenoiser.save writes", "embudo denoise --model"),
 }
 
 level_option = click.option("--level", metavar="NAME", help="Of a stack.  [default: the topmost]")
+codec_option = click.option(
+    "--model",
+    type=PATH,
+    help="A codec that train-codec wrote.  [default: the one that comes with embudo]",
+)
 
 
-def load_autoencoder(path: Path) -> BaseAutoencoder:
-    """Return the autoencoder or stack in a file.
+def load_as(kind: type[Model], path: Path) -> Model:
+    """Return the model in a file.
 
     Raises
     ------
     FileFormatError
         If it holds another kind of model, or none.
     """
+    from embudo.models.persistence import load
+
+    model = load(path)
+    if not isinstance(model, kind):
+        expected, name = KINDS[kind.__name__][0], type(model).__name__
+        other = f'; "{KINDS[name][1]}" works with it' if name in KINDS else ""
+        raise FileFormatError(f"'{path}' holds a model of class {name}: expected {expected}{other}.")
+    return model
+
+
+def load_autoencoder(path: Path) -> BaseAutoencoder:
+    """Return the autoencoder or stack in a file, as `load_as` does."""
     from embudo.models.base import BaseAutoencoder
 
-    model: BaseAutoencoder = _load(path, BaseAutoencoder, "an autoencoder or a stack")
-    return model
+    return load_as(BaseAutoencoder, path)
+
+
+@functools.cache
+def load_codec(path: Path | None) -> ImageCodec:
+    """Return the codec in a file, or the one that comes with the package."""
+    from embudo.codec.image_codec import ImageCodec
+
+    return ImageCodec.pretrained() if path is None else load_as(ImageCodec, path)
+
+
+@functools.cache
+def load_denoiser(path: Path | None) -> ImageDenoiser:
+    """Return the denoiser in a file, or the one that comes with the package."""
+    from embudo.apps.denoising import ImageDenoiser
+
+    return ImageDenoiser.pretrained() if path is None else load_as(ImageDenoiser, path)
 
 
 def at_level(model: BaseAutoencoder, level: str | None, path: Path) -> dict[str, Any]:
@@ -55,42 +92,3 @@ def at_level(model: BaseAutoencoder, level: str | None, path: Path) -> dict[str,
         raise InvalidParameter(f"--level is for a stack, but '{path}' holds a single autoencoder: omit it.")
     check_choice("--level", level, dict(model.layers_))
     return {"level": level}
-
-
-def load_classifier(path: Path) -> AutoencoderClassifier:
-    """Return the classifier in a file.
-
-    Raises
-    ------
-    FileFormatError
-        If it holds another kind of model, or none.
-    """
-    from embudo.apps.classification import AutoencoderClassifier
-
-    model: AutoencoderClassifier = _load(path, AutoencoderClassifier, 'a classifier, as "embudo classify train" writes')
-    return model
-
-
-def load_detector(path: Path) -> AnomalyDetector:
-    """Return the detector in a file.
-
-    Raises
-    ------
-    FileFormatError
-        If it holds another kind of model, or none.
-    """
-    from embudo.apps.detection import AnomalyDetector
-
-    model: AnomalyDetector = _load(path, AnomalyDetector, 'a detector, as "embudo detect fit" writes')
-    return model
-
-
-def _load(path: Path, kind: type, expected: str) -> Any:
-    from embudo.models.persistence import load
-
-    model = load(path)
-    if not isinstance(model, kind):
-        name = type(model).__name__
-        other = f'; "{VERBS[name]}" works with it' if name in VERBS else ""
-        raise FileFormatError(f"'{path}' holds a model of class {name}: expected {expected}{other}.")
-    return model

@@ -10,7 +10,7 @@ import click
 
 from embudo.cli.classify import read_both
 from embudo.cli.loading import load_autoencoder
-from embudo.cli.options import DataSource, Scalar, data_options
+from embudo.cli.options import PATH, DataSource, Scalar, data_options, output_option
 from embudo.cli.output import check_output
 from embudo.cli.recipe import fit_and_save, given_options
 from embudo.errors import InvalidData, InvalidParameter
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page: .html.")
+@click.argument("data", type=PATH)
+@output_option("The page: .html.")
 @click.option(
     "--labels",
     metavar="NAME|FILE",
@@ -46,10 +46,8 @@ if TYPE_CHECKING:
 )
 @click.option("--epochs", type=Scalar(), default="auto", show_default=True, help="Passes over the data.")
 @click.option("--random-state", "--seed", type=Scalar(), default=0, show_default=True)
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A trained model of two or three code units, instead of a new one."
-)
-@click.option("--save-model", type=click.Path(path_type=Path), help="Write the model, to map new samples by --model.")
+@click.option("--model", type=PATH, help="A trained model of two or three code units, instead of a new one.")
+@click.option("--save-model", type=PATH, help="Write the model, to map new samples by --model.")
 @click.option("--verbose/--quiet", "-v/-q", default=True, help="Whether progress is shown.", show_default=True)
 @data_options
 def map(data: Path, output: Path, labels: str | None, model: Path | None, source: DataSource, **options: Any) -> None:

@@ -21,6 +21,14 @@ else:
     ParamType = click.ParamType  # not generic in older versions of click
 
 
+PATH = click.Path(path_type=Path)
+
+
+def output_option(help: str, **options: Any) -> Callable[..., Any]:
+    """Return the option that says where results go."""
+    return click.option("-o", "--output", **{"type": PATH, "required": True, "help": help, **options})
+
+
 class PartText(ParamType):
     """A part as text, ``L2(1e-4) + L1(1e-3)``, or "none"."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from embudo.cli.options import Assignment, PartText, Scalar, Sizes, Word, field_options
+from embudo.cli.options import PATH, Assignment, PartText, Scalar, Sizes, Word, field_options
 from embudo.errors import FileFormatError, InvalidParameter, TrainingInterrupted, did_you_mean
 from embudo.nn.activations import ACTIVATIONS
 from embudo.parts.losses import LOSSES
@@ -148,97 +148,10 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
         Values of `n_components`, `encoder`, `decoder`, `code_activation`, `corruption`, `scale` and `training` that
         differ from those of `Autoencoder`; parts but for `training` as text.
     """
-    size, encoder, decoder, corruption = map(defaults.get, ("n_components", "encoder", "decoder", "corruption"))
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
-        @click.option(
-            "--config",
-            type=click.Path(path_type=Path),
-            is_eager=True,
-            expose_value=False,
-            callback=read_config,
-            help="A TOML file that holds options by name; the command line wins.",
-        )
-        @click.option(
-            "--components",
-            "n_components",
-            type=Scalar(),
-            default=size,
-            show_default=size is not None,
-            help="Size of the code." + ("  [default: half the features]" if size is None else ""),
-        )
-        @click.option(
-            "--encoder",
-            type=PartText(),
-            default=encoder,
-            show_default=encoder is not None,
-            help='Hidden layers before the code: "MLP((512, 256))", "ConvNet((32, 64))".',
-        )
-        @click.option(
-            "--decoder",
-            type=PartText(),
-            default=decoder,
-            show_default=decoder is not None,
-            help="Hidden layers after the code." + ("  [default: the encoder's, mirrored]" if decoder is None else ""),
-        )
-        @click.option(
-            "--code-activation",
-            type=Word(ACTIVATIONS),
-            default=defaults.get("code_activation", "identity"),
-            show_default=True,
-        )
-        @click.option("--output-activation", type=Word(ACTIVATIONS), default="identity", show_default=True)
-        @click.option("--tied/--untied", default=False, help="Use the encoder's weights, transposed, in the decoder.")
-        @click.option(
-            "--corruption",
-            type=PartText(),
-            default=corruption,
-            show_default=corruption is not None,
-            help='What the encoder sees, such as "MaskingNoise(0.25)".',
-        )
-        @click.option("--sparsity", type=PartText(), help='Which units may speak, such as "TopK(25)".')
-        @click.option("--penalty", type=PartText(), help='What else costs, such as "L2(1e-4) + L1(1e-3)".')
-        @click.option("--loss", type=Word(LOSSES), default="squared_error", show_default=True)
-        @click.option(
-            "--scale",
-            type=Word(["auto", "standard", "minmax", "none"]),
-            default=defaults.get("scale", "auto"),
-            show_default=True,
-        )
-        @click.option(
-            "--sparse-output/--dense-output", default=False, help="Encode to a sparse matrix.", show_default=True
-        )
-        @click.option("--init", type=Word(["auto", "pca"]), default="auto", show_default=True)
-        @click.option(
-            "--stack",
-            "sizes",
-            type=Sizes(),
-            help="Sizes of the codes of a stack, from the data up: each level has the options above, and learns the "
-            "codes of the one below.",
-        )
-        @click.option(
-            "--set",
-            "settings",
-            type=Assignment(),
-            multiple=True,
-            metavar="NAME=VALUE",
-            help='Set any parameter by its nested name: "level2__corruption=MaskingNoise(0.5)"; repeatable.',
-        )
-        @click.option(
-            "--random-state", "--seed", type=Scalar(), help="Decides first weights and order: same seed, same model."
-        )
-        @field_options(
-            defaults.get("training", Training()), {"optimizer": PartText(), "run_dir": click.Path(), "verbose": False}
-        )
-        @click.option(
-            "--fine-tuning",
-            type=PartText(),
-            help='How the whole is trained after its parts, such as "Training(20, optimizer=Adam(1e-4))".  [default: '
-            "as its parts, but where --optimizer is not given with Adam(1e-3)]",
-        )
-        @click.option("--verbose/--quiet", "-v/-q", default=True, help="Whether progress is shown.", show_default=True)
         @functools.wraps(verb)
-        def wrapper(
+        def decorated(
             sizes: tuple[int, ...] | None,
             settings: tuple[tuple[str, Any], ...],
             random_state: Any,
@@ -250,9 +163,85 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
             recipe = Recipe(params, training, random_state, sizes, fine_tuning, dict(settings), given_options())
             return verb(recipe=recipe, **options)
 
-        return wrapper
+        trained = field_options(
+            defaults.get("training", Training()), {"optimizer": PartText(), "run_dir": click.Path(), "verbose": False}
+        )
+        for add in reversed([*model_options(defaults), trained, *training_options()]):
+            decorated = add(decorated)
+        return decorated
 
     return decorate
+
+
+def model_options(defaults: dict[str, Any]) -> list[Callable[..., Any]]:
+    """Return the options that say what is trained, with `defaults` by parameter."""
+
+    def option(flag: str, kind: Any, help: str, *name: str, without: str = "") -> Callable[..., Any]:
+        default = defaults.get(name[0] if name else flag[2:].replace("-", "_"))
+        if default is None and without:
+            help += f"  [default: {without}]"
+        return click.option(flag, *name, type=kind, default=default, show_default=default is not None, help=help)
+
+    defaults = {
+        **{"code_activation": "identity", "output_activation": "identity", "loss": "squared_error"},
+        **{"scale": "auto", "init": "auto", **defaults},
+    }
+    return [
+        click.option(
+            "--config",
+            type=PATH,
+            is_eager=True,
+            expose_value=False,
+            callback=read_config,
+            help="A TOML file that holds options by name; the command line wins.",
+        ),
+        option("--components", Scalar(), "Size of the code.", "n_components", without="half the features"),
+        option("--encoder", PartText(), 'Hidden layers before the code: "MLP((512, 256))", "ConvNet((32, 64))".'),
+        option("--decoder", PartText(), "Hidden layers after the code.", without="the encoder's, mirrored"),
+        option("--code-activation", Word(ACTIVATIONS), "Of the code."),
+        option("--output-activation", Word(ACTIVATIONS), "Of the reconstruction."),
+        click.option("--tied/--untied", default=False, help="Use the encoder's weights, transposed, in the decoder."),
+        option("--corruption", PartText(), 'What the encoder sees, such as "MaskingNoise(0.25)".'),
+        option("--sparsity", PartText(), 'Which units may speak, such as "TopK(25)".'),
+        option("--penalty", PartText(), 'What else costs, such as "L2(1e-4) + L1(1e-3)".'),
+        option("--loss", Word(LOSSES), "How far a reconstruction is from what it should be."),
+        option("--scale", Word(["auto", "standard", "minmax", "none"]), "How features are scaled."),
+        click.option(
+            "--sparse-output/--dense-output", default=False, help="Encode to a sparse matrix.", show_default=True
+        ),
+        option("--init", Word(["auto", "pca"]), "Where the weights begin."),
+        click.option(
+            "--stack",
+            "sizes",
+            type=Sizes(),
+            help="Sizes of the codes of a stack, from the data up: each level has the options above, and learns the "
+            "codes of the one below.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            type=Assignment(),
+            multiple=True,
+            metavar="NAME=VALUE",
+            help='Set any parameter by its nested name: "level2__corruption=MaskingNoise(0.5)"; repeatable.',
+        ),
+        click.option(
+            "--random-state", "--seed", type=Scalar(), help="Decides first weights and order: same seed, same model."
+        ),
+    ]
+
+
+def training_options() -> list[Callable[..., Any]]:
+    """Return the options that say how it is trained, beside the fields of `Training`."""
+    return [
+        click.option(
+            "--fine-tuning",
+            type=PartText(),
+            help='How the whole is trained after its parts, such as "Training(20, optimizer=Adam(1e-4))".  [default: '
+            "as its parts, but where --optimizer is not given with Adam(1e-3)]",
+        ),
+        click.option("--verbose/--quiet", "-v/-q", default=True, help="Whether progress is shown.", show_default=True),
+    ]
 
 
 def given_options() -> frozenset[str]:

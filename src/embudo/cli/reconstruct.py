@@ -7,21 +7,15 @@ from pathlib import Path
 import click
 
 from embudo.cli.loading import load_autoencoder
-from embudo.cli.options import DataSource, data_options
+from embudo.cli.options import PATH, DataSource, data_options, output_option
 from embudo.cli.output import ARRAY_ENDINGS, check_output, check_samples_output, write_samples
 from embudo.errors import InvalidParameter
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help=f"{', '.join(ARRAY_ENDINGS)}, or a folder for images, which keep their names.",
-)
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH)
+@output_option(f"{', '.join(ARRAY_ENDINGS)}, or a folder for images, which keep their names.")
 @data_options
 def reconstruct(model: Path, data: Path, output: Path, source: DataSource) -> None:
     """Encode and decode DATA, write what comes back."""

@@ -7,24 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.options import DataSource, Word, data_options
+from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
 from embudo.cli.output import check_output
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
+from embudo.cli.tables import print_facts, print_table
 from embudo.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from embudo.models.autoencoder import Autoencoder
     from embudo.models.stacked import StackedAutoencoder
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The model file: .safetensors.")
-@click.option(
-    "--validation", type=click.Path(path_type=Path), help="Data to measure after each epoch, not learnt from."
-)
+@click.argument("data", type=PATH)
+@output_option("The model file: .safetensors.")
+@click.option("--validation", type=PATH, help="Data to measure after each epoch, not learnt from.")
 @click.option(
     "--fine-tune",
     type=Word(["reconstruction", "none"]),
@@ -60,45 +57,37 @@ def train(
 
 
 def _print_summary(model: Autoencoder | StackedAutoencoder, X: Any, X_val: Any, seconds: float) -> None:
-    from rich.console import Console
-
     learnt, held_out = _learnt_and_held_out(model, X, X_val)
-    stages = getattr(model, "stages_", None)
+    stages, facts = getattr(model, "stages_", None), []
     if stages:
-        Console().print(_stage_table(stages))
-    table = _table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    if not stages:
+        _print_stages(stages)
+    else:
         history, last = model.history_, _kept_epoch(model)
-        table.add_row("epochs", f"{len(history['epoch'])}")
-        table.add_row("training loss", f"{history['loss'][last]:.5g}")
+        facts += [("epochs", f"{len(history['epoch'])}"), ("training loss", f"{history['loss'][last]:.5g}")]
         if "validation_loss" in history:
-            table.add_row("validation loss", f"{history['validation_loss'][last]:.5g}")
+            facts.append(("validation loss", f"{history['validation_loss'][last]:.5g}"))
     measured, where = (learnt, "training") if held_out is None else (held_out, "held-out")
     error = model.reconstruction_error(measured).mean()
-    table.add_row(f"reconstruction error, {where} samples", f"{error:.5g}")
-    table.add_row(f"PCA's, {model.n_components_} components", _pca_error(model, learnt, measured))
-    table.add_row("time", f"{seconds:.1f} s")
-    Console().print(table)
+    print_facts(
+        [
+            *facts,
+            (f"reconstruction error, {where} samples", f"{error:.5g}"),
+            (f"PCA's, {model.n_components_} components", _pca_error(model, learnt, measured)),
+            ("time", f"{seconds:.1f} s"),
+        ]
+    )
 
 
-def _stage_table(stages: dict[str, list[Any]]) -> Table:
-    """Return what each stage of a stack came to, one below the other."""
-    table = _table()
+def _print_stages(stages: dict[str, list[Any]]) -> None:
+    """Print what each stage of a stack came to, one below the other."""
     names = {"n_components": "code", "training_error": "training error", "validation_error": "held-out error"}
-    for column in stages:
-        table.add_column(names.get(column, column), justify="left" if column == "stage" else "right")
-    for row in zip(*stages.values(), strict=True):
-        table.add_row(*(f"{cell:.5g}" if isinstance(cell, float) else str(cell) for cell in row))
-    return table
-
-
-def _table(**options: Any) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, **options)
+    print_table(
+        [names.get(column, column) for column in stages],
+        [
+            [f"{cell:.5g}" if isinstance(cell, float) else str(cell) for cell in row]
+            for row in zip(*stages.values(), strict=True)
+        ],
+    )
 
 
 def _kept_epoch(model: Autoencoder | StackedAutoencoder) -> int:

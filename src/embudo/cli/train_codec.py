@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from embudo.cli.options import Word
+from embudo.cli.options import PATH, Word, output_option
 from embudo.cli.output import check_output
+from embudo.cli.tables import print_table
 
 
 @click.command("train-codec")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The codec: .safetensors.")
+@click.argument("folder", type=PATH)
+@output_option("The codec: .safetensors.")
 @click.option(
     "--method",
     type=Word(["finetune", "scratch", "linear"]),
@@ -74,19 +75,9 @@ def train_codec(
     click.echo(f"Learnt from {len(learnt)} images in {seconds:.1f} s: model {codec.model_id_}")
     if held_out:
         click.echo(f"On {len(held_out)} images that were held out:")
-        print_curve(codec.history_)
+        curve = zip(*codec.history_.values(), strict=True)
+        print_table(
+            ("quality", "bits/pixel", "PSNR"),
+            [(f"{quality:g}", f"{bpp:.3f}", f"{db:.2f}") for quality, bpp, db in curve],
+        )
     click.echo(f"Codec written to {output}")
-
-
-def print_curve(history: dict[str, list[float]]) -> None:
-    """Print rate and distortion by quality."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("quality", "bits/pixel", "PSNR"):
-        table.add_column(name, justify="right")
-    for quality, rate, distortion in zip(*history.values(), strict=True):
-        table.add_row(f"{quality:g}", f"{rate:.3f}", f"{distortion:.2f}")
-    Console().print(table)
