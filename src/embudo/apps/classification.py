@@ -12,13 +12,11 @@ import torch
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from embudo.apps.labels import UNLABELLED, known_labels
+from embudo.apps.labels import UNLABELLED, class_weights, known_labels, split_labelled
 from embudo.data.arrays import Matrix
 from embudo.data.batches import Rows, TensorRows, make_rows
 from embudo.data.scaling import Scaler
@@ -26,7 +24,7 @@ from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import Classification, CorruptionFunction
 from embudo.engine.progress import titled
 from embudo.engine.runtime import Runtime, resolve_runtime
-from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, reason
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import BaseAutoencoder
 from embudo.models.composed import Composed, cpu_weights
@@ -174,8 +172,8 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         self.classes_, found = np.unique(labels, return_inverse=True)
         classes = np.full(rows.shape[0], UNLABELLED)
         classes[known] = found
-        weights = self._class_weights(labels)
-        learnt, held_out = self._split(classes)
+        weights = class_weights(self.class_weight, self.classes_, labels)
+        learnt, held_out = split_labelled(classes, self.training_.validation_fraction, self.seed_)
         validation: Labelled | None = (rows[held_out], classes[held_out]) if len(held_out) else None
         if X_val is not None:
             validation = self._validation_pair(X_val)
@@ -204,35 +202,6 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
             raise InvalidParameter("AutoencoderClassifier.corruption needs fine_tune=True: codes are not corrupted.")
         self._check_patience(self.training_, validated=validated)
         self._check_repeatable(self.training_)
-
-    def _class_weights(self, labels: np.ndarray) -> np.ndarray:
-        try:
-            weights: np.ndarray = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
-        except (TypeError, ValueError) as error:
-            raise InvalidParameter(
-                'AutoencoderClassifier.class_weight must be None, "balanced" or a dict of weights by class: '
-                f"{reason(error)}."
-            ) from None
-        return weights
-
-    def _split(self, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the samples with labels, to learn from and held out, the classes in equal shares where it can be."""
-        known = np.flatnonzero(classes != UNLABELLED)
-        fraction = self.training_.validation_fraction
-        if fraction == 0:
-            return known, known[:0]
-        counts = np.bincount(classes[known])
-        n_held_out = round(fraction * len(known))
-        possible = counts.min() >= 2 and len(counts) <= min(n_held_out, len(known) - n_held_out)
-        if not 0 < n_held_out < len(known):
-            raise InvalidParameter(
-                f"Training.validation_fraction={fraction:g} of {len(known)} samples with labels leaves {n_held_out} to "
-                f"validate on and {len(known) - n_held_out} to learn from: at least 1 each is needed."
-            )
-        learnt, held_out = train_test_split(
-            known, test_size=n_held_out, random_state=self.seed_, stratify=classes[known] if possible else None
-        )
-        return np.sort(learnt), np.sort(held_out)
 
     def _validation_pair(self, X_val: Any) -> Labelled:
         if not isinstance(X_val, tuple) or len(X_val) != 2:

@@ -86,7 +86,7 @@ def run(
     kept = Snapshot([*step.parameters, *step.objective.buffers()])
     last = first + training.n_epochs(batches.n_samples) - 1
     progress = Progress(training.verbose, last)
-    position, completed, folder = Position(best_epoch=first), True, None
+    position, folder = Position(best_epoch=first), None
     if training.run_dir is not None:
         known_as = fingerprint(recipe, step, batches, training, validation)
         folder = RunFolder(training.run_dir, known_as, step, kept.copies)
@@ -95,17 +95,17 @@ def run(
             progress.resume(position.epochs, position.finished)
     if position.finished:
         return True
+    epochs = train(
+        step,
+        progress.watch(batches),
+        training,
+        validation=validation,
+        first_epoch=first,
+        epochs_done=position.epochs,
+        open_ended=open_ended,
+    )
     try:
         with progress:
-            epochs = train(
-                step,
-                progress.watch(batches),
-                training,
-                validation=validation,
-                first_epoch=first,
-                epochs_done=position.epochs,
-                open_ended=open_ended,
-            )
             for epoch in epochs:
                 append(history, epoch)
                 progress.show(epoch)
@@ -121,16 +121,21 @@ def run(
         kept.restore()
         raise
     except KeyboardInterrupt:
+        _say_interrupted(len(history.get("epoch", ())), last)
         completed = False
-        warnings.warn(
-            f"Training was interrupted after {len(history.get('epoch', ()))} of {last} epochs: "
-            "the model keeps what it has learnt so far.",
-            TrainingInterrupted,
-            stacklevel=2,
-        )
+    else:
+        completed = True
     if position.best is not None:
         kept.restore()
     if completed and folder is not None:
         position.finished = True
         folder.write(position, history)
     return completed
+
+
+def _say_interrupted(done: int, last: int) -> None:
+    warnings.warn(
+        f"Training was interrupted after {done} of {last} epochs: the model keeps what it has learnt so far.",
+        TrainingInterrupted,
+        stacklevel=3,
+    )

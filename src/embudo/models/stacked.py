@@ -252,8 +252,7 @@ class StackedAutoencoder(BaseAutoencoder):
         self.history_ = {}
 
     def _seeds(self) -> list[int]:
-        seeds: list[int] = np.random.default_rng(self.seed_).integers(2**31 - 1, size=len(self.layers)).tolist()
-        return seeds
+        return [int(seed) for seed in np.random.default_rng(self.seed_).integers(2**31 - 1, size=len(self.layers))]
 
     @contextlib.contextmanager
     def _adding(self, name: str, layer: Autoencoder, seed: int) -> Iterator[Autoencoder]:
@@ -288,15 +287,13 @@ class StackedAutoencoder(BaseAutoencoder):
 
     def _images(self, pair: Pair) -> tuple[Any, Any]:
         """Return samples and targets as the first level shall see them: images as images."""
-        X, target = pair
-        rows = self._in_shape(X)
-        return rows, rows if target is X else self._in_shape(target)
+        rows = self._in_shape(pair[0])
+        return rows, rows if pair[1] is pair[0] else self._in_shape(pair[1])
 
     def _unroll(self, runtime: Runtime | None = None) -> None:
         """Make one network of the levels; no weight is copied."""
         levels = self._levels
-        weight = next(levels[0].module_.parameters())
-        runtime = runtime or Runtime(weight.device, weight.dtype)
+        runtime = runtime or levels[0]._runtime()
         self.module_ = unroll(levels).to(runtime.device, runtime.dtype).eval()
         self.scaler_, self.n_components_ = levels[0].scaler_, levels[-1].n_components_
         self._n_features_out = self.n_components_
@@ -310,7 +307,8 @@ class StackedAutoencoder(BaseAutoencoder):
         error, where = float(self._errors(measured).mean()), "training" if held_out is None else "validation"
         epochs = len(learnt.history_["epoch"])
         row = {"stage": name, "n_components": self.n_components_, "epochs": epochs, "seconds": seconds}
-        for column, value in (row | {f"{where}_error": error}).items():
+        row[f"{where}_error"] = error
+        for column, value in row.items():
             self.stages_.setdefault(column, []).append(value)
         text = f"{name}: {where} error {error:.5g} of {self.n_features_in_} features through {self.n_components_}"
         say(f"{text}, after {epochs} epochs in {seconds:.1f} s", self.training_.verbose)
