@@ -1,10 +1,13 @@
 """The examples of the documentation print what they say."""
 
 import doctest
+import importlib
 import re
 from pathlib import Path
 
 import pytest
+
+import embudo
 
 DOCS = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 EXAMPLES = [path for path in DOCS if ">>> " in path.read_text(encoding="utf-8")]
@@ -22,3 +25,13 @@ def test_examples_print_what_they_say(path):
 def test_links_lead_to_files(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_the_page_on_architecture_names_what_there_is():
+    text = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in Path(embudo.__file__).parent.glob("*/__init__.py")}
+    names = [found for found in re.findall(r"\b(\w+)/(\w+)(?:\.(\w+))?", text) if found[0] in folders]
+    assert len(names) > 40
+    for folder, module, name in names:
+        found = importlib.import_module(f"embudo.{folder}.{module}")
+        assert name in ("", "py") or hasattr(found, name), f"{folder}/{module}.{name}"
