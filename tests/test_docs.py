@@ -9,8 +9,10 @@ import pytest
 
 import embudo
 
-DOCS = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+ROOT = Path(__file__).parents[1]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = [path for path in DOCS if ">>> " in path.read_text(encoding="utf-8")]
+PROGRAMS = [ROOT / "README.md", ROOT / "docs" / "composing.md"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -21,6 +23,15 @@ def test_examples_print_what_they_say(path):
     assert failed == 0
 
 
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
+def test_programs_run_from_the_top_to_the_bottom_of_a_page(path):
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, names)
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_links_lead_to_files(path):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
@@ -28,7 +39,7 @@ def test_links_lead_to_files(path):
 
 
 def test_the_page_on_architecture_names_what_there_is():
-    text = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     folders = {path.parent.name for path in Path(embudo.__file__).parent.glob("*/__init__.py")}
     names = [found for found in re.findall(r"\b(\w+)/(\w+)(?:\.(\w+))?", text) if found[0] in folders]
     assert len(names) > 40
