@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from embudo.cli.tables import print_facts
+
 CODE_SIZE = 8  #: of a digit
 QUALITY = 40  #: of the compressed photograph
 
@@ -63,12 +65,12 @@ def learn_digits(folder: Path) -> dict[str, Any]:
     path = folder / "digits.safetensors"
     model.save(path)
     print_facts(
-        {
-            "test error, autoencoder": f"{error:.3f}",
-            f"test error, PCA with {CODE_SIZE} components": f"{pca_error:.3f}",
-            "lower by": f"{1 - error / pca_error:.0%}",
-            "model": str(path),
-        }
+        [
+            ("test error, autoencoder", f"{error:.3f}"),
+            (f"test error, PCA with {CODE_SIZE} components", f"{pca_error:.3f}"),
+            ("lower by", f"{1 - error / pca_error:.0%}"),
+            ("model", str(path)),
+        ]
     )
     shown = slice(0, 8)
     return {
@@ -99,11 +101,11 @@ def compress_photograph(folder: Path) -> dict[str, Any]:
     row, decoded = compress_frames(china[None], path, Settings(quality=QUALITY), None)
     print_tables([{"image": "china.jpg", **row, **compare(china, row["bytes"])}])
     print_facts(
-        {
-            "compressed file": f"{path}: {row['bytes']:,} bytes, the pixels are {china.nbytes:,}",
-            "back to an image": f"embudo decompress {path}",
-            "model": ImageCodec.pretrained().model_id_,
-        }
+        [
+            ("compressed file", f"{path}: {row['bytes']:,} bytes, the pixels are {china.nbytes:,}"),
+            ("back to an image", f"embudo decompress {path}"),
+            ("model", ImageCodec.pretrained().model_id_),
+        ]
     )
     return {
         "original": china,
@@ -135,10 +137,3 @@ def draw(folder: Path, digits: dict[str, Any], photograph: dict[str, Any]) -> Pa
     figure.savefig(picture, format="png", dpi=110, bbox_inches="tight", pad_inches=0.15)
     write_atomically(folder / "demo.png", picture.getvalue())
     return folder / "demo.png"
-
-
-def print_facts(facts: dict[str, str]) -> None:
-    """Print names and values in two columns."""
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        click.echo(f"   {name:<{width}}  {value}")
