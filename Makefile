@@ -6,7 +6,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without .pyc files importing torch and scikit-learn takes three times as long
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test lint format bench bench-codec tables clean
+.PHONY: setup demo test lint format try-wheel bench bench-codec tables clean
 
 setup: $(VENV)/.ready-test $(VENV)/.ready-lint
 
@@ -38,6 +38,15 @@ lint: $(VENV)/.ready-test $(VENV)/.ready-lint
 format: $(VENV)/.ready-lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# the package as it is installed, without the repository: PYTHON=python3.13 CONSTRAINTS=constraints-oldest.txt make try-wheel
+CONSTRAINTS ?= constraints.txt
+TRIED := build/try
+try-wheel:
+	rm -rf $(TRIED) && $(PYTHON) -m venv $(TRIED)/venv
+	$(TRIED)/venv/bin/python -m pip wheel -q --no-deps -w $(TRIED) .
+	$(TRIED)/venv/bin/python -m pip install -q -c $(CONSTRAINTS) $(TRIED)/embudo-*.whl
+	cp tests/installed/smoke.py $(TRIED) && cd $(TRIED) && venv/bin/python smoke.py
 
 # DATA: where mnist/ lies; see benchmarks/README.md
 DATA ?= ../shared/data

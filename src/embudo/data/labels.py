@@ -57,7 +57,9 @@ def as_labels(values: Any, source: str) -> np.ndarray:
     """
     import pandas as pd
 
-    column: Any = pd.Series(values).convert_dtypes()
+    column: Any = pd.Series(values)
+    if column.dtype.kind != "c":
+        column = column.convert_dtypes()
     labels: np.ndarray = column.to_numpy(object, na_value=None)
     known = np.array([label for label in labels if label is not None])
     if known.dtype.kind not in "biufU":

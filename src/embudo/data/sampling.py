@@ -26,8 +26,8 @@ class EvenSample:
         """Take in more rows, and return those that are kept now."""
         self.keys = np.concatenate([self.keys, self.rng.random(rows.shape[0])])
         if self.rows is not None:
-            stack = scipy.sparse.vstack if scipy.sparse.issparse(rows) else np.concatenate
-            rows = stack([self.rows, rows])
+            both = [self.rows, rows]
+            rows = scipy.sparse.vstack(both, format="csr") if scipy.sparse.issparse(rows) else np.concatenate(both)
         kept = np.sort(np.argsort(self.keys, kind="stable")[: self.size])
         self.keys, self.rows = self.keys[kept], rows[kept]
         return self.rows

@@ -227,7 +227,7 @@ def _learn(name: str, values: Any) -> Column:
     import pandas as pd
 
     words = pd.Series(_words(values))
-    shares = words.value_counts(normalize=True)
+    shares = words.value_counts(normalize=True, sort=False).sort_values(ascending=False, kind="stable")
     n_known = int(words.notna().sum())
     if n_known >= DISTINCT and len(shares) == n_known:
         raise InvalidData(f"Column {name!r} holds another text in each row, from which nothing can be learnt: drop it.")
