@@ -77,7 +77,7 @@ def by_codec(codec: ImageCodec, image: np.ndarray, step: int) -> list[Point]:
 
 
 def compared(theirs: list[Point], curves: list[list[Point]], n: int) -> dict[str, Any]:
-    """Return mean sizes and PSNR of both, over the files that embudo can match in size.
+    """Return median sizes and PSNR of both, over the files that embudo can match in size.
 
     Parameters
     ----------
@@ -95,13 +95,13 @@ def compared(theirs: list[Point], curves: list[list[Point]], n: int) -> dict[str
             pairs.append((limit, max(within)))
     if not pairs:
         return {"files": 0}
-    mean = np.mean(pairs, axis=0)
+    (size, error), (own_size, own_error) = np.median(pairs, axis=0)  # the PSNR of a blank picture is infinite
     return {
         "files": len(pairs),
-        "bytes_each": float(mean[0, 0] / n),
-        "psnr": float(mean[0, 1]),
-        "embudo_bytes_each": float(mean[1, 0] / n),
-        "embudo_psnr": float(mean[1, 1]),
+        "bytes_each": float(size / n),
+        "psnr": float(error),
+        "embudo_bytes_each": float(own_size / n),
+        "embudo_psnr": float(own_error),
         "embudo_better_on": sum(ours[1] > limit[1] for limit, ours in pairs),
     }
 
