@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
 from embudo.models.neighbours import layout
 from embudo.nn.network import Network
+from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import Penalty
 from embudo.parts.sparsities import Sparsity
@@ -248,12 +249,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         """Return minus the mean reconstruction error: greater is better."""
         return float(self.score_samples(X).mean())
 
-    def diagnose(self, X: Any) -> dict[str, Any]:
+    def diagnose(self, X: Any, *, noises: Sequence[Corruption] | None = None) -> dict[str, Any]:
         """Measure what the model makes of X, a block at a time, with PCA's figures for a code of the same size.
 
         Parameters
         ----------
         X : like that of `fit`
+        noises : sequence of corruptions, optional
+            What X is measured under. None is Gaussian noise, masking noise and salt and pepper, little of each and
+            much.
 
         Returns
         -------
@@ -266,14 +270,14 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             mean of the code, and least, median and greatest share of the samples on which a unit speaks.
             ``saturation``: share of activations under 0.05 or over 0.95, None for codes that can leave (0, 1).
             ``jacobian_norm``: mean Frobenius norm of the encoder's Jacobian; of deep encoders on up to 256 samples.
-            ``noise``: for each of several corruptions of X, the ``fvu`` that is left of the clean X, PCA's
+            ``noise``: for each of `noises`, by its text, the ``fvu`` that is left of the clean X, PCA's
             ``pca_fvu``, and by how much reconstruction and code change, as a share of how far they lie from their
             means.
         """
-        from embudo.models.diagnosis import diagnose
+        from embudo.models.diagnosis import NOISES, diagnose
 
         check_is_fitted(self)
-        return diagnose(self, self._validated(X, reset=False))
+        return diagnose(self, self._validated(X, reset=False), NOISES if noises is None else noises)
 
     def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         width = max(self.n_components_, self.n_features_in_)

@@ -13,37 +13,40 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def mosaic(images: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
-    """Return grey images side by side, row by row, as one; NaN where there is none.
+def mosaic(images: np.ndarray, n_columns: int, gap: int = 1, fill: float = np.nan) -> np.ndarray:
+    """Return images side by side, row by row, as one.
 
     Parameters
     ----------
-    images : ndarray of shape (n, height, width)
+    images : ndarray of shape (n, height, width[, channels])
     n_columns : int
         Images in a row.
     gap : int, default=1
         Pixels between images.
+    fill : float, default=NaN
+        What stands where there is none.
     """
-    n, height, width = images.shape
+    n, height, width, *channels = images.shape
     n_rows = math.ceil(n / n_columns)
-    cells = np.full((n_rows * n_columns, height + gap, width + gap), np.nan)
+    cells = np.full((n_rows * n_columns, height + gap, width + gap, *channels), fill)
     cells[:n, :height, :width] = images
-    rows = cells.reshape(n_rows, n_columns, height + gap, width + gap).swapaxes(1, 2)
-    return rows.reshape(n_rows * (height + gap), -1)[: -gap or None, : -gap or None]
+    rows = cells.reshape(n_rows, n_columns, height + gap, width + gap, *channels).swapaxes(1, 2)
+    return rows.reshape(n_rows * (height + gap), -1, *channels)[: -gap or None, : -gap or None]
 
 
 def draw_images(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
-    """Draw rows of grey images in [0, 1], one below the other, each named on its left.
+    """Draw rows of images, one below the other, each named on its left.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-    rows : mapping of str to ndarray of shape (n, height, width)
-        Equal numbers of images of one size.
+    rows : mapping of str to ndarray of shape (n, height, width[, 3 or 4])
+        Equal numbers of images of one size: greys, 1 as black, or colours, from 0 to 1.
     """
     images = np.concatenate(list(rows.values()))
     n_columns = len(images) // len(rows)
-    ax.imshow(mosaic(images, n_columns), cmap="gray_r", vmin=0, vmax=1)
+    whole = mosaic(images, n_columns, fill=np.nan if images.ndim == 3 else 1.0)
+    ax.imshow(whole, cmap="gray_r", vmin=0, vmax=1)
     step = images.shape[1] + 1
     ax.set_yticks([step * i + step / 2 - 1 for i in range(len(rows))], list(rows))
     ax.set_xticks([])
