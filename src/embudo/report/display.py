@@ -37,7 +37,7 @@ class Display:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            ax = plt.figure(figsize=size, layout="constrained").add_subplot(projection=projection)
+            ax = plt.figure(figsize=size, layout="compressed").add_subplot(projection=projection)
         elif projection is not None and ax.name != projection:
             raise InvalidParameter(
                 f"{type(self).__name__} needs axes of three dimensions here: make them with "
@@ -63,7 +63,7 @@ def n_rows(X: Any) -> int:
     return int(as_array(X).shape[0])
 
 
-def rows_at(X: Any, indices: np.ndarray) -> Any:
+def rows_at(X: Any, indices: Any) -> Any:
     """Return the samples of X at `indices`, as the kind of thing that X is."""
     X = as_array(X)
     if scipy.sparse.issparse(X):

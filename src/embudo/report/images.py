@@ -204,7 +204,7 @@ class RateDistortionDisplay(Display):
         """Draw on `ax`, or on new axes."""
         ax = self._begin(ax)
         for number, (name, curve) in enumerate(self.curves.items()):
-            style = {"color": LINES[number % len(LINES)], "marker": "osv^DPX"[number % 7], "markersize": 5}
+            style: dict[str, Any] = {"color": LINES[number % 7], "marker": "osv^DPX"[number % 7], "markersize": 5}
             ax.plot(curve["bits_per_pixel"], curve["psnr"], label=name, linewidth=1.4 + (number == 0), **style)
         ax.set(xscale="log", xlabel="bits per pixel, whole files", ylabel="PSNR (dB)")
         low, high = ax.get_xlim()

@@ -1,4 +1,4 @@
-"""Drawings of images, filters and training curves, on axes of matplotlib."""
+"""Drawings of images and filters, on axes of matplotlib."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from embudo.report.curves import TrainingDisplay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,28 +75,6 @@ def draw_filters(
     filters = filters / np.abs(filters).max(axis=1, keepdims=True)
     ax.imshow(mosaic(filters.reshape(-1, *shape), n_columns), cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set_axis_off()
-
-
-def draw_history(ax: Axes, history: Mapping[str, Sequence[float]]) -> None:
-    """Draw the losses over the epochs, on a logarithmic scale.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-    history : mapping
-        ``history_`` of an estimator.
-    """
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    for name, label in {"loss": "training", "validation_loss": "validation"}.items():
-        if name in history:
-            ax.plot(history["epoch"], history[name], label=label)
-    ax.set(xlabel="epoch", ylabel="loss per sample", yscale="log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
 
 
 def draw_photograph(ax: Axes, image: np.ndarray, **style: Any) -> None:
@@ -164,7 +144,7 @@ def demo_figure(
     left.set_title(captions["digits"])
     draw_filters(middle, filters, (8, 8))
     middle.set_title("First-layer filters, the strongest 48")
-    draw_history(right, history)
+    TrainingDisplay({"": history}).plot(right)
     right.set_title("Training on digits")
     original, compressed, error = below.subplots(1, 3)
     draw_photograph(original, photograph)

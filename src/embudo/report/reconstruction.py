@@ -57,10 +57,10 @@ class ReconstructionDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import Autoencoder, GaussianNoise
+    >>> from embudo import Autoencoder, GaussianNoise, Training
     >>> from embudo.report import ReconstructionDisplay
     >>> images = load_digits().images
-    >>> ae = Autoencoder(8, random_state=0).fit(images)
+    >>> ae = Autoencoder(8, training=Training(5), random_state=0).fit(images)
     >>> display = ReconstructionDisplay.from_estimator(ae, images, corruption=GaussianNoise(0.3), pca=True)
     >>> list(display.rows)
     ['original', 'corrupted', 'reconstruction', 'PCA']
@@ -215,7 +215,7 @@ def corrupted(autoencoder: BaseAutoencoder, X: Any, corruption: Any) -> Any:
     scaled = torch.from_numpy(autoencoder.scaler_.apply(rows))
     generator = torch.Generator().manual_seed(autoencoder.seed_)
     drawn = corruption(scaled, generator)
-    noisy = autoencoder.scaler_.invert((drawn[0] if isinstance(corruption, Corruption) else drawn).numpy())
+    noisy: np.ndarray = autoencoder.scaler_.invert((drawn[0] if isinstance(corruption, Corruption) else drawn).numpy())
     names = feature_names(X)
     if names is None:
         return noisy.reshape(as_array(X).shape)
@@ -250,4 +250,5 @@ def by_pca(autoencoder: BaseAutoencoder, X: Any, rows: np.ndarray, most: int = 5
             f"{fitted_on.shape[1]} features: set pca=False."
         )
     pca = PCA(autoencoder.n_components_, random_state=0).fit(fitted_on)
-    return scaler.invert(pca.inverse_transform(pca.transform(scaler.apply(rows))))
+    found: np.ndarray = scaler.invert(pca.inverse_transform(pca.transform(scaler.apply(rows))))
+    return found

@@ -51,9 +51,10 @@ class FilterDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import Autoencoder
+    >>> from embudo import Autoencoder, Training
     >>> from embudo.report import FilterDisplay
-    >>> FilterDisplay.from_estimator(Autoencoder(16, random_state=0).fit(load_digits().images)).weights.shape
+    >>> ae = Autoencoder(16, training=Training(5), random_state=0).fit(load_digits().images)
+    >>> FilterDisplay.from_estimator(ae).weights.shape
     (16, 8, 8)
     """
 
@@ -143,10 +144,10 @@ class TraversalDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import Autoencoder
+    >>> from embudo import Autoencoder, Training
     >>> from embudo.report import TraversalDisplay
     >>> images = load_digits().images
-    >>> ae = Autoencoder(6, random_state=0).fit(images)
+    >>> ae = Autoencoder(6, training=Training(5), random_state=0).fit(images)
     >>> TraversalDisplay.from_estimator(ae, images, n_steps=5).decoded.shape
     (6, 5, 64)
     """
@@ -232,7 +233,8 @@ class TraversalDisplay(Display):
             change = self.decoded - self.decoded[:, n_steps // 2 : n_steps // 2 + 1]
             most = np.abs(change).max(axis=(0, 1)) + 1e-30  # each feature by its own greatest change
             blocks = [coloured(steps / most, -1, 1, SIGNED)[None] for steps in change]
-            size = (9, 1 + 0.09 * n_units * n_steps)
+            labels = [label.replace(":", "\nfrom").replace(" to", " (top)\nto") for label in labels]
+            size = (9, 1 + 0.13 * n_units * n_steps)
         ax = self._begin(ax, size)
         draw_images(ax, dict(zip(labels, blocks, strict=True)))
         if self.image_shape is None:
@@ -268,10 +270,11 @@ class HierarchyDisplay(Display):
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
-    >>> from embudo import Autoencoder, StackedAutoencoder
+    >>> from embudo import Autoencoder, StackedAutoencoder, Training
     >>> from embudo.report import HierarchyDisplay
     >>> images = load_digits().images
-    >>> stack = StackedAutoencoder([("edges", Autoencoder(32)), ("digits", Autoencoder(8))], random_state=0).fit(images)
+    >>> levels = [("edges", Autoencoder(32, training=Training(5))), ("digits", Autoencoder(8, training=Training(5)))]
+    >>> stack = StackedAutoencoder(levels, training=Training(5), random_state=0).fit(images)
     >>> {name: changes.shape for name, changes in HierarchyDisplay.from_estimator(stack, images).changes.items()}
     {'edges': (12, 64), 'digits': (8, 64)}
     """
@@ -342,7 +345,7 @@ class HierarchyDisplay(Display):
         }
         widest = max(map(len, scaled.values()))
         filled = {  # levels of few units leave the rest of their row empty
-            name: np.concatenate([change, np.zeros((widest - len(change), change.shape[1]))])
+            name: np.concatenate([change, np.full((widest - len(change), change.shape[1]), np.nan)])
             for name, change in scaled.items()
         }
         if self.image_shape is None:
