@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from embudo.errors import InvalidData
 from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
 from embudo.models.neighbours import layout
+from embudo.models.path import path_html
 from embudo.nn.network import Network
 from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import resolve_loss
@@ -283,6 +284,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         width = max(self.n_components_, self.n_features_in_)
         bfloat16 = self.training_.precision == "bfloat16"
         return outputs(network or self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
+
+    # what notebooks show: scikit-learn's diagram, and the path of the data below it
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        bundle: dict[str, str] = super()._repr_mimebundle_(**options)
+        if "text/html" in bundle:
+            bundle["text/html"] += path_html(self)
+        return bundle
+
+    @property
+    def _repr_html_(self) -> Callable[[], str]:
+        diagram: Callable[[], str] = super()._repr_html_  # raises where scikit-learn is set to show text
+        return lambda: diagram() + path_html(self)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

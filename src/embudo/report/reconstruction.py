@@ -161,7 +161,8 @@ class ReconstructionDisplay(Display):
     @property
     def difference(self) -> np.ndarray:
         """Reconstruction less original, shape (n_samples, n_features)."""
-        return self.rows["reconstruction"] - self.rows["original"]
+        change: np.ndarray = self.rows["reconstruction"] - self.rows["original"]
+        return change
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw on `ax`, or on new axes."""
