@@ -33,6 +33,8 @@ from embudo.parts.training import Training
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
+    from embudo import Report
+
 #: samples, and what shall come out for each; one matrix where they are one
 Pair = tuple[Matrix, Matrix]
 
@@ -279,6 +281,27 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
 
         check_is_fitted(self)
         return diagnose(self, self._validated(X, reset=False), NOISES if noises is None else noises)
+
+    def report(self, X: Any, y: Any = None, **options: Any) -> Report:
+        """Return a page on what the model is, what it makes of X, what is wrong with it, and what to try.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+        y : array of shape (n_samples,), optional
+            Labels, by which codes are coloured.
+        **options
+            `title`, `image_shape`, as of `embudo.Report`.
+
+        Returns
+        -------
+        embudo.Report
+            ``save("report.html")`` writes it; a notebook shows it; ``findings`` is what the doctor says.
+        """
+        from embudo import Report  # by its public name: this layer knows none above it
+
+        check_is_fitted(self)
+        return Report(self, X, y, **options)
 
     def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         width = max(self.n_components_, self.n_features_in_)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from embudo.report.codes import CodeDisplay, MapDisplay
     from embudo.report.curves import PCAComparisonDisplay, RobustnessDisplay, TrainingDisplay
     from embudo.report.images import DenoisingDisplay, RateDistortionDisplay
+    from embudo.report.page import Report
     from embudo.report.reconstruction import ReconstructionDisplay
     from embudo.report.units import FilterDisplay, HierarchyDisplay, TraversalDisplay
 
@@ -24,6 +25,7 @@ _HOMES = {
     "PCAComparisonDisplay": "curves",
     "RateDistortionDisplay": "images",
     "ReconstructionDisplay": "reconstruction",
+    "Report": "page",
     "RobustnessDisplay": "curves",
     "TrainingDisplay": "curves",
     "TraversalDisplay": "units",
@@ -39,6 +41,7 @@ __all__ = [
     "PCAComparisonDisplay",
     "RateDistortionDisplay",
     "ReconstructionDisplay",
+    "Report",
     "RobustnessDisplay",
     "TrainingDisplay",
     "TraversalDisplay",

@@ -75,7 +75,11 @@ class AnomalyScoreDisplay(Display):
             )
         if self.threshold is not None:
             ax.axvline(self.threshold, color="black", linestyle="--", label="threshold")
-        ax.set(xscale="log", xlabel="error (minus the score)", ylabel="share of the samples")
+        ax.set(
+            xscale="log",
+            xlabel="error" if self.threshold is None else "error (minus the score)",
+            ylabel="share of the samples",
+        )
         if ax.get_legend_handles_labels()[0]:
             ax.legend(frameon=False)
         return self

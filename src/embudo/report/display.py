@@ -24,6 +24,8 @@ MOST_NAMED = 40  #: features whose names are written at an axis
 class Display:
     """What is drawn was computed before; `plot` draws it, as often as wanted.
 
+    Where axes may be given, so may an empty figure, which is brought to the size that suits.
+
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
@@ -32,12 +34,17 @@ class Display:
         That of `ax_`.
     """
 
-    def _begin(self, ax: Axes | None, size: tuple[float, float] = (6.4, 4.8), projection: str | None = None) -> Any:
+    def _begin(self, ax: Any, size: tuple[float, float] = (6.4, 4.8), projection: str | None = None) -> Any:
         """Return the axes to draw on: `ax`, or those of a new figure."""
+        from matplotlib.figure import Figure
+
         if ax is None:
             import matplotlib.pyplot as plt
 
-            ax = plt.figure(figsize=size, layout="compressed").add_subplot(projection=projection)
+            ax = plt.figure(layout="compressed")
+        if isinstance(ax, Figure):
+            ax.set_size_inches(size)
+            ax = ax.add_subplot(projection=projection)
         elif projection is not None and ax.name != projection:
             raise InvalidParameter(
                 f"{type(self).__name__} needs axes of three dimensions here: make them with "
