@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from embudo.report.display import LINES, Display, check_labels, plain
+from embudo.report.display import LINES, Display, check_labels, logarithmic, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,8 +75,8 @@ class AnomalyScoreDisplay(Display):
             )
         if self.threshold is not None:
             ax.axvline(self.threshold, color="black", linestyle="--", label="threshold")
+        logarithmic(ax.xaxis)
         ax.set(
-            xscale="log",
             xlabel="error" if self.threshold is None else "error (minus the score)",
             ylabel="share of the samples",
         )

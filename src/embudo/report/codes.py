@@ -183,10 +183,13 @@ class MapDisplay(Display):
         self.codes, self.labels = codes, labels
         self.places, self.explained = codes, None
         if codes.shape[1] > 3:
-            from sklearn.decomposition import PCA
+            from embudo.metrics.variance import Covariance
 
-            pca = PCA(min(2, len(codes)), random_state=0).fit(codes)
-            self.places, self.explained = pca.transform(codes), pca.explained_variance_ratio_
+            covariance = Covariance()
+            covariance.update(codes)
+            pca, spectrum = covariance.pca(2), covariance.spectrum()
+            self.places = (codes - pca.mean) @ pca.axes[:, ::-1]
+            self.explained = spectrum[:2] / (spectrum.sum() or 1.0)
 
     @classmethod
     def from_estimator(cls, autoencoder: BaseAutoencoder, X: Any, y: Any = None, *, ax: Axes | None = None) -> Self:

@@ -9,7 +9,7 @@ import numpy as np
 
 from embudo.errors import InvalidData, InvalidParameter, check_choice
 from embudo.parts.expression import parse
-from embudo.report.display import LINES, MODEL, PCA, Display, n_rows, plain, rows_at, spread
+from embudo.report.display import LINES, MODEL, PCA, Display, logarithmic, n_rows, plain, rows_at, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ class TrainingDisplay(Display):
             start += len(epochs)
         ax.set(xlabel="epoch", ylabel="loss per sample")
         if 0 < 10 * least < most:
-            self._logarithmic(ax)
+            logarithmic(ax.yaxis)
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
         return self
@@ -124,16 +124,6 @@ class TrainingDisplay(Display):
         if column == "validation_loss":
             return {"color": PCA, "linewidth": 2, "linestyle": "--"}
         return {"color": LINES[(0, 2, 3, 4, 5)[number % 5]], "linewidth": 1.2}
-
-    @staticmethod
-    def _logarithmic(ax: Axes) -> None:
-        from matplotlib.ticker import LogLocator, NullFormatter
-
-        ax.set_yscale("log")
-        low, high = ax.get_ylim()
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def histories_of(estimator: Any) -> dict[str, Any]:
@@ -212,6 +202,8 @@ class PCAComparisonDisplay(Display):
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw on `ax`, or on new axes."""
+        from matplotlib.ticker import MaxNLocator
+
         ax = self._begin(ax)
         shown = max(2 * self.n_components, (self.equal_components or 0) + 5, 10)
         sizes = np.arange(min(shown + 1, len(self.pca_fvu)))
@@ -222,7 +214,7 @@ class PCAComparisonDisplay(Display):
         label = "this model" + (f": PCA needs {self.equal_components} units for that" if more else "")
         ax.plot(self.n_components, self.fvu, "o", color=MODEL, markersize=9, label=label)
         ax.set(xlabel="code units", ylabel="variance left unexplained", xlim=(0, None), ylim=(0, None))
-        ax.yaxis.set_major_formatter(lambda share, _: f"{share:.3g}")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
         return self

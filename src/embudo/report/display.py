@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MODEL, PCA = LINES[0], LINES[1]  #: the model that is shown, and PCA beside it
 SIGNED, AMOUNT = "RdBu_r", "cividis"  #: colour maps of numbers around 0, and of others
+LONGEST = 28  #: characters of a label
 MOST_NAMED = 40  #: features whose names are written at an axis
 
 
@@ -166,6 +167,31 @@ def name_features(ax: Axes, names: list[str] | None, n_features: int) -> None:
         ax.set_xlabel("feature")
 
 
+def room_for(names: list[str] | None) -> float:
+    """Return how many inches the names of features take below their columns."""
+    return 0.5 if names is None or len(names) > MOST_NAMED else 0.3 + 0.085 * max(map(len, map(plain, names)))
+
+
 def plain(text: Any) -> str:
-    """Return text that matplotlib takes at its word: a dollar sign begins no formula."""
-    return str(text).replace("$", r"\$")
+    r"""Return text as matplotlib shall write it: no longer than a label can be, and at its word.
+
+    Examples
+    --------
+    >>> plain("price in $"), plain("a name that is longer than any label should be")
+    ('price in \\$', 'a name that is longer tha...')
+    """
+    words = " ".join(str(text).split())
+    words = words if len(words) <= LONGEST else words[: LONGEST - 3] + "..."
+    return words.replace("$", r"\$")
+
+
+def logarithmic(axis: Any) -> None:
+    """Make an axis logarithmic, with numbers that one can read."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax, name = axis.axes, axis.axis_name
+    getattr(ax, f"set_{name}scale")("log")
+    low, high = getattr(ax, f"get_{name}lim")()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

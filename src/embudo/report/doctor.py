@@ -25,11 +25,9 @@ class Case:
         ``history_``; empty where there was no training by epochs.
     n_features, n_components : int
     errors : ndarray of shape (n_samples,)
-        Reconstruction error of each sample of X.
+        Squared error of each sample of X, between scaled values.
     deviations : ndarray of shape (n_components,)
         Standard deviation of each unit of the code over X.
-    error : float
-        Mean squared error of the samples of X between scaled values, which the training loss is compared with.
     parts : dict of str to Any
         Parameters of the model: penalty, sparsity, corruption, loss.
     stopped_early : bool, default=False
@@ -42,7 +40,6 @@ class Case:
     n_components: int
     errors: np.ndarray
     deviations: np.ndarray
-    error: float
     parts: Mapping[str, Any]
     stopped_early: bool = False
 
@@ -63,7 +60,7 @@ class Case:
 
     @property
     def learnt(self) -> float:
-        """Mean loss, without penalties, of the samples learnt from, in the epoch whose weights were kept; NaN if none."""
+        """Mean loss, without penalties, of the samples learnt from, in the epoch that was kept; NaN if none."""
         column = self.history.get("reconstruction", self.losses)
         return float(column[self.kept]) if len(column) else float("nan")
 
@@ -90,6 +87,10 @@ class Finding:
     rule: str
     what: str
     advice: str
+
+
+#: what was seen and what to try, each a sentence; None where all is well
+Rule = Callable[[Case], tuple[str, str] | None]
 
 
 def pca_does_better(case: Case) -> tuple[str, str] | None:
@@ -219,9 +220,10 @@ def nothing_was_held_out(case: Case) -> tuple[str, str] | None:
 
 def samples_are_unlike_those_learnt(case: Case) -> tuple[str, str] | None:
     """Find samples that cost more than twice what the training came to."""
-    if case.parts.get("loss") != "squared_error" or not case.error > 2 * case.learnt > 0:
+    error = float(case.errors.mean())
+    if case.parts.get("loss") != "squared_error" or not error > 2 * case.learnt > 0:
         return None
-    what = f"These samples cost {case.error / case.learnt:.1f} times as much as those learnt from did at the end."
+    what = f"These samples cost {error / case.learnt:.1f} times as much as those learnt from did at the end."
     advice = "If they are new, compare their units and ranges with those learnt from; if not, the model was overfitted."
     return what, advice
 
@@ -254,7 +256,7 @@ def few_samples_make_the_error(case: Case) -> tuple[str, str] | None:
     return what, 'Look at the worst cases: are they mistakes in the data? If not, loss="huber" minds them less.'
 
 
-RULES: tuple[Callable[[Case], tuple[str, str] | None], ...] = (
+RULES: tuple[Rule, ...] = (
     pca_does_better,
     little_is_explained,
     units_are_dead,
@@ -274,5 +276,10 @@ RULES: tuple[Callable[[Case], tuple[str, str] | None], ...] = (
 
 def examine(case: Case) -> list[Finding]:
     """Return what the rules have found, the gravest first."""
-    found = ((rule.__name__.replace("_", " "), rule(case)) for rule in RULES)
-    return [Finding(name, *words) for name, words in found if words is not None]
+    found = {name_of(rule): rule(case) for rule in RULES}
+    return [Finding(name, *words) for name, words in found.items() if words is not None]
+
+
+def name_of(rule: Rule) -> str:
+    """Return the name of a rule as words."""
+    return rule.__name__.replace("_", " ")

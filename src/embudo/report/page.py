@@ -21,7 +21,7 @@ from embudo.report.anomaly import AnomalyScoreDisplay
 from embudo.report.codes import CodeDisplay, MapDisplay
 from embudo.report.curves import PCAComparisonDisplay, RobustnessDisplay, TrainingDisplay, histories_of
 from embudo.report.display import Display, check_labels, dense, feature_names, image_shape_of, n_rows, rows_at, spread
-from embudo.report.doctor import Case, Finding, examine
+from embudo.report.doctor import RULES, Case, Finding, examine, name_of
 from embudo.report.reconstruction import ReconstructionDisplay, by_pca
 from embudo.report.units import FilterDisplay, HierarchyDisplay, TraversalDisplay
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MOST_DRAWN = 5000  #: samples that pictures and statistics of features are made of, evenly spaced; fewer of large ones
 MOST_VALUES = 20_000_000  #: of these samples
 MOST_FEATURES = 30  #: that have a line in the table of the data
+BLOCK = 1000  #: samples whose errors are computed at a time
 SHOWN = 10  #: worst cases, and best ones
 
 
@@ -63,6 +64,8 @@ class Report:
         ``autoencoder.diagnose(X)``.
     findings : list of Finding
         What the doctor says; each has `rule`, `what` and `advice`.
+    errors : ndarray of shape (n_samples,)
+        Squared error of each sample between scaled values, as in training, summed over features.
 
     Raises
     ------
@@ -101,7 +104,7 @@ class Report:
         self.image_shape = image_shape_of(autoencoder, image_shape)
         self.n_samples, self.names = n_rows(X), feature_names(X)
         labels = check_labels(y, self.n_samples)
-        self.errors = autoencoder.reconstruction_error(X)
+        self.errors = scaled_errors(autoencoder, X)
         most = min(MOST_DRAWN, max(100, MOST_VALUES // autoencoder.n_features_in_))
         chosen = spread(self.n_samples, most)
         self.X, self.y = rows_at(X, chosen), None if labels is None else labels[chosen]
@@ -116,7 +119,6 @@ class Report:
 
     def _case(self) -> Case:
         ae = self.autoencoder
-        z, found = ae.scaler_.apply(self.original), ae.scaler_.apply(self.found)
         return Case(
             facts=self.facts,
             history=ae.history_,
@@ -124,7 +126,6 @@ class Report:
             n_components=ae.n_components_,
             errors=self.errors,
             deviations=self.codes.std(axis=0),
-            error=float(np.square(z - found).sum(axis=1).mean()),
             parts={name: getattr(ae, name) for name in ("penalty", "sparsity", "corruption", "loss")},
             stopped_early=ae.training_.patience is not None,
         )
@@ -162,6 +163,7 @@ class Report:
             figures=self.figures(),
             number=number,
             zip=zip,
+            rules=[name_of(rule) for rule in RULES],
         )
 
     def save(self, path: str | Path) -> None:
@@ -260,7 +262,10 @@ class Report:
         if self.facts["pca_fvu"] is not None:
             display = PCAComparisonDisplay.from_estimator(ae, X, ax=blank())
             yield "pca", svg(display, "Variance left unexplained by codes of other sizes")
-        yield "errors", svg(AnomalyScoreDisplay(self.errors).plot(blank()), "Reconstruction errors of the samples")
+        yield (
+            "errors",
+            svg(AnomalyScoreDisplay(self.errors).plot(blank()), "Errors of the samples, between scaled values"),
+        )
         for name, samples in self.extremes.items():
             drawn = ReconstructionDisplay.from_estimator(ae, samples, image_shape=shape, ax=blank())
             yield name, png(drawn, f"The {name} cases, the {name} first")
@@ -284,6 +289,18 @@ class Report:
         if self.facts["pca_fvu"] is not None and self.autoencoder.n_components_ <= min(self.original.shape):
             rows["PCA"] = by_pca(self.autoencoder, self.X, rows["original"])
         return ReconstructionDisplay(rows, image_shape=self.image_shape, names=self.names)
+
+
+def scaled_errors(autoencoder: BaseAutoencoder, X: Any) -> np.ndarray:
+    """Return the squared error of each sample between scaled values: no feature counts more by its unit."""
+    errors = np.empty(n_rows(X))
+    for start in range(0, len(errors), BLOCK):
+        where = np.arange(start, min(start + BLOCK, len(errors)))
+        rows = rows_at(X, where)
+        x, found = (dense(part).reshape(len(where), -1) for part in (rows, autoencoder.reconstruct(rows)))
+        scaler = autoencoder.scaler_
+        errors[where] = np.square(scaler.apply(x) - scaler.apply(found)).sum(axis=1)
+    return errors
 
 
 def blank() -> Any:
@@ -318,4 +335,4 @@ def number(value: Any) -> str:
         return "none"
     if isinstance(value, str):
         return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.4g}"

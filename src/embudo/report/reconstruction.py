@@ -20,6 +20,7 @@ from embudo.report.display import (
     n_rows,
     name_features,
     painted,
+    room_for,
     rows_at,
     spread,
 )
@@ -187,7 +188,7 @@ class ReconstructionDisplay(Display):
         blocks = {name: coloured((values - low) / span, 0, 1, AMOUNT)[None] for name, values in rows.items()}
         blocks |= _signed((self.difference / span)[None], "difference", "of the range")
         n, n_features = self.difference.shape
-        ax = self._begin(ax, (8, 1 + 0.16 * n * len(blocks)))
+        ax = self._begin(ax, (8, room_for(self.names) + 0.16 * n * len(blocks)))
         draw_images(ax, blocks)
         ax.set_aspect("auto")
         name_features(ax, self.names, n_features)
@@ -239,17 +240,19 @@ def by_pca(autoencoder: BaseAutoencoder, X: Any, rows: np.ndarray, most: int = 5
     Raises
     ------
     InvalidParameter
-        If there are fewer samples or features than code units.
+        If there are fewer samples or features than code units, or too many features.
     """
-    from sklearn.decomposition import PCA
+    from embudo.metrics.variance import Covariance
+    from embudo.models.diagnosis import MOST_FEATURES
 
-    scaler = autoencoder.scaler_
+    scaler, n_components = autoencoder.scaler_, autoencoder.n_components_
     fitted_on = scaler.apply(_flat(rows_at(X, spread(n_rows(X), most))))
-    if autoencoder.n_components_ > min(fitted_on.shape):
+    if n_components > min(fitted_on.shape) or fitted_on.shape[1] > MOST_FEATURES:
         raise InvalidParameter(
-            f"PCA has no code of {autoencoder.n_components_} units for {fitted_on.shape[0]} samples of "
-            f"{fitted_on.shape[1]} features: set pca=False."
+            f"PCA has no {n_components} components of {fitted_on.shape[0]} samples of {fitted_on.shape[1]} features, or "
+            f"there are more features than {MOST_FEATURES}: set pca=False."
         )
-    pca = PCA(autoencoder.n_components_, random_state=0).fit(fitted_on)
-    found: np.ndarray = scaler.invert(pca.inverse_transform(pca.transform(scaler.apply(rows))))
+    covariance = Covariance()
+    covariance.update(fitted_on)
+    found: np.ndarray = scaler.invert(covariance.pca(n_components).reconstruct(scaler.apply(rows)))
     return found

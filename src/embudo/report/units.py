@@ -18,6 +18,7 @@ from embudo.report.display import (
     name_features,
     painted,
     plain,
+    room_for,
     rows_at,
     spread,
 )
@@ -100,7 +101,7 @@ class FilterDisplay(Display):
         if len(shape) == 1:
             strongest = np.argsort(-np.linalg.norm(rows, axis=1))[:n_filters]
             filters = rows[strongest] / np.maximum(np.abs(rows[strongest]).max(axis=1, keepdims=True), 1e-30)
-            ax = self._begin(ax, (8, 1.2 + 0.2 * len(filters)))
+            ax = self._begin(ax, (8, room_for(self.names) + 0.2 * len(filters)))
             ax.imshow(filters, cmap=SIGNED, vmin=-1, vmax=1, aspect="auto")
             ax.set(ylabel="unit")
             ax.set_yticks(range(len(filters)), [str(unit) for unit in strongest])
@@ -234,7 +235,7 @@ class TraversalDisplay(Display):
             most = np.abs(change).max(axis=(0, 1)) + 1e-30  # each feature by its own greatest change
             blocks = [coloured(steps / most, -1, 1, SIGNED)[None] for steps in change]
             labels = [label.replace(":", "\nfrom").replace(" to", " (top)\nto") for label in labels]
-            size = (9, 1 + 0.13 * n_units * n_steps)
+            size = (9, room_for(self.names) + 0.13 * n_units * n_steps)
         ax = self._begin(ax, size)
         draw_images(ax, dict(zip(labels, blocks, strict=True)))
         if self.image_shape is None:
@@ -350,7 +351,7 @@ class HierarchyDisplay(Display):
         }
         if self.image_shape is None:
             blocks = {self.captions[name]: coloured(change, -1, 1, SIGNED)[None] for name, change in filled.items()}
-            ax = self._begin(ax, (9, 1 + 0.16 * widest * len(blocks)))
+            ax = self._begin(ax, (9, room_for(self.names) + 0.16 * widest * len(blocks)))
         else:
             grey = {name: change.reshape(-1, *self.image_shape) for name, change in filled.items()}
             grey = {name: change.mean(axis=3) if change.ndim == 4 else change for name, change in grey.items()}
