@@ -109,13 +109,19 @@ def test_a_rule_fires_alone_or_not_at_all(rule):
         assert "nan" not in sentence
 
 
+def test_pca_that_copies_does_no_better():
+    assert fired(changed({"fvu": 0.3, "pca_fvu": 0.0}, {"sparsity": TopK(20)}, n_components=64)) == []
+
+
 def test_advice_depends_on_what_the_model_is_made_of():
     (sparse,) = examine(changed({"fvu": 0.3, "l0": 2}))
     (costly,) = examine(changed({"fvu": 0.3}, {"penalty": L1(0.1)}))
     (plain,) = examine(changed({"fvu": 0.3}))
     assert "let more speak" in sparse.advice
     assert "weight of the penalty" in costly.advice
-    assert "raise the learning rate" in plain.advice
+    assert plain.advice == "Train longer or raise the learning rate."
+    (linear,) = examine(changed({"fvu": 0.3}, linear=True))
+    assert 'init="pca"' in linear.advice
     dead = [examine(changed({"dead_units": 4}, parts))[0] for parts in ({}, {"penalty": L1(1)}, {"sparsity": TopK(3)})]
     assert dead[0].what == "40% of the units are dead: 4 of 10 never speak on these samples."
     assert ["leaky_relu" in dead[0].advice, "penalty" in dead[1].advice, "revive" in dead[2].advice] == [True] * 3

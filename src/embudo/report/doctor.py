@@ -30,6 +30,8 @@ class Case:
         Standard deviation of each unit of the code over X.
     parts : dict of str to Any
         Parameters of the model: penalty, sparsity, corruption, loss.
+    linear : bool, default=False
+        Whether encoder and decoder are one linear layer each.
     stopped_early : bool, default=False
         Whether the weights are those of the epoch with the least validation loss, not of the last one.
     """
@@ -41,6 +43,7 @@ class Case:
     errors: np.ndarray
     deviations: np.ndarray
     parts: Mapping[str, Any]
+    linear: bool = False
     stopped_early: bool = False
 
     @property
@@ -96,8 +99,8 @@ Rule = Callable[[Case], tuple[str, str] | None]
 def pca_does_better(case: Case) -> tuple[str, str] | None:
     """Find that PCA with as many numbers leaves at least 2 % less of the variance unexplained."""
     fvu, pca = case.facts["fvu"], case.facts["pca_fvu"]
-    if pca is None or not fvu > 1.02 * pca + 1e-6:
-        return None
+    if pca is None or case.n_components >= case.n_features or not fvu > 1.02 * pca + 1e-6:
+        return None  # PCA with as many components as features copies
     what = (
         f"PCA does better: with {case.n_components} components, fitted on these very samples, it leaves {pca:.1%} of "
         f"the variance unexplained, and the model {fvu:.1%}."
@@ -107,7 +110,12 @@ def pca_does_better(case: Case) -> tuple[str, str] | None:
         return what, f"Only {speaking}, so the code holds less than PCA's: let more speak, or have more of them."
     if case.parts.get("penalty") is not None:
         return what, "Train longer, raise the learning rate, or lower the weight of the penalty."
-    return what, "Train longer or raise the learning rate; hidden layers help where the data are curved."
+    if case.linear:
+        return (
+            what,
+            'Train longer, raise the learning rate, or begin with PCA itself, by init="pca"; or add hidden layers.',
+        )
+    return what, "Train longer or raise the learning rate."
 
 
 def little_is_explained(case: Case) -> tuple[str, str] | None:

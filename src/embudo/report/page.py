@@ -17,6 +17,7 @@ from embudo.data.files import write_atomically
 from embudo.errors import InvalidParameter
 from embudo.models.base import BaseAutoencoder
 from embudo.models.path import path_html
+from embudo.parts.architectures import MLP
 from embudo.report.anomaly import AnomalyScoreDisplay
 from embudo.report.codes import CodeDisplay, MapDisplay
 from embudo.report.curves import PCAComparisonDisplay, RobustnessDisplay, TrainingDisplay, histories_of
@@ -81,7 +82,7 @@ class Report:
     >>> report.findings[0].what
     'PCA does better: with 8 components, fitted on these very samples, it leaves ...'
     >>> report.findings[0].advice
-    'Train longer or raise the learning rate; hidden layers help where the data are curved.'
+    'Train longer, raise the learning rate, or begin with PCA itself, by init="pca"; or add hidden layers.'
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Report:
             errors=self.errors,
             deviations=self.codes.std(axis=0),
             parts={name: getattr(ae, name) for name in ("penalty", "sparsity", "corruption", "loss")},
+            linear=is_linear(ae),
             stopped_early=ae.training_.patience is not None,
         )
 
@@ -289,6 +291,13 @@ class Report:
         if self.facts["pca_fvu"] is not None and self.autoencoder.n_components_ <= min(self.original.shape):
             rows["PCA"] = by_pca(self.autoencoder, self.X, rows["original"])
         return ReconstructionDisplay(rows, image_shape=self.image_shape, names=self.names)
+
+
+def is_linear(autoencoder: Any) -> bool:
+    """Tell whether encoder and decoder are one linear layer each, so that PCA is the best they can come to."""
+    layers = [getattr(autoencoder, f"{half}_", None) for half in ("encoder", "decoder")]
+    activations = {autoencoder.code_activation, autoencoder.output_activation}
+    return layers == [MLP(), MLP()] and activations == {"identity"} and autoencoder.sparsity is None
 
 
 def scaled_errors(autoencoder: BaseAutoencoder, X: Any) -> np.ndarray:

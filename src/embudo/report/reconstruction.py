@@ -249,8 +249,8 @@ def by_pca(autoencoder: BaseAutoencoder, X: Any, rows: np.ndarray, most: int = 5
     fitted_on = scaler.apply(_flat(rows_at(X, spread(n_rows(X), most))))
     if n_components > min(fitted_on.shape) or fitted_on.shape[1] > MOST_FEATURES:
         raise InvalidParameter(
-            f"PCA has no {n_components} components of {fitted_on.shape[0]} samples of {fitted_on.shape[1]} features, or "
-            f"there are more features than {MOST_FEATURES}: set pca=False."
+            f"PCA has no {n_components} components of {fitted_on.shape[0]} samples of {fitted_on.shape[1]} features, "
+            f"or there are more features than {MOST_FEATURES}: set pca=False."
         )
     covariance = Covariance()
     covariance.update(fitted_on)
