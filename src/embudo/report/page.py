@@ -33,6 +33,7 @@ MOST_DRAWN = 5000  #: samples that pictures and statistics of features are made 
 MOST_VALUES = 20_000_000  #: of these samples
 MOST_FEATURES = 30  #: that have a line in the table of the data
 BLOCK = 1000  #: samples whose errors are computed at a time
+TIGHT: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.05}
 SHOWN = 10  #: worst cases, and best ones
 
 
@@ -273,7 +274,7 @@ class Report:
             yield name, png(drawn, f"The {name} cases, the {name} first")
         codes = CodeDisplay(self.codes, self.y)
         yield "heatmap", png(codes.plot(blank()), "Codes, a line for each sample")
-        yield "units", svg(codes.plot(blank(), kind="units"), "Range of each unit")
+        yield "units", png(codes.plot(blank(), kind="units"), "Range of each unit")
         yield "map", png(MapDisplay(self.codes, self.y).plot(blank()), "Where the samples lie")
         filters = FilterDisplay.from_estimator(ae, image_shape=shape, ax=blank())
         yield "filters", png(filters, "Weights of the first layer, red positive and blue negative")
@@ -282,7 +283,7 @@ class Report:
         if hasattr(ae, "layers_"):
             hierarchy = HierarchyDisplay.from_estimator(ae, X, image_shape=shape, ax=blank())
             yield "hierarchy", png(hierarchy, "What changes as units of each level go from low to high")
-        robustness = RobustnessDisplay.from_estimator(ae, X, ax=blank())
+        robustness = RobustnessDisplay.from_diagnosis(self.facts, ax=blank())
         yield "robustness", svg(robustness, "What is left of the clean samples under noise")
 
     def _samples(self) -> ReconstructionDisplay:
@@ -320,22 +321,27 @@ def blank() -> Any:
 
 
 def png(display: Display, caption: str) -> Figure:
-    """Return what a Display has drawn, as pixels."""
-    return Figure(_uri(display, "png", "image/png", dpi=110), caption)
+    """Return what a Display has drawn, as pixels of 256 colours: a byte each at most."""
+    from PIL import Image
+
+    buffer, small = io.BytesIO(), io.BytesIO()
+    display.figure_.savefig(buffer, format="png", dpi=110, **TIGHT)
+    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return Figure(_uri("image/png", small), caption)
 
 
 def svg(display: Display, caption: str) -> Figure:
     """Return what a Display has drawn, as curves; the same drawing as the same bytes."""
-    return Figure(_uri(display, "svg", "image/svg+xml", metadata={"Date": None}), caption)
-
-
-def _uri(display: Display, kind: str, media: str, **options: Any) -> str:
     import matplotlib as mpl
 
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "embudo"}):
-        display.figure_.savefig(buffer, format=kind, bbox_inches="tight", pad_inches=0.05, **options)
-    return f"data:{media};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        display.figure_.savefig(buffer, format="svg", metadata={"Date": None}, **TIGHT)
+    return Figure(_uri("image/svg+xml", buffer), caption)
+
+
+def _uri(media: str, content: io.BytesIO) -> str:
+    return f"data:{media};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def number(value: Any) -> str:
