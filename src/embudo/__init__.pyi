@@ -29,6 +29,7 @@ from .parts.sparsities import BatchTopK as BatchTopK
 from .parts.sparsities import JumpReLU as JumpReLU
 from .parts.sparsities import TopK as TopK
 from .parts.training import Training as Training
+from .report.page import Report as Report
 
 __version__: str
 __all__: list[str]

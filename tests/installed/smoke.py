@@ -59,6 +59,7 @@ def main() -> None:
     flags: np.ndarray = AnomalyDetector(contamination=0.05, random_state=0).fit(X[:200]).predict(X)
     assert set(flags.tolist()) == {-1, 1}
     assert make_pipeline(ae, LogisticRegression()).fit(X, y).score(X, y) > 0.5
+    assert "PCA does better" in ae.report(X, y).html
     codec = ImageCodec.pretrained()
     data: bytes = codec.encode(image, quality=60)
     assert codec.decode(data).shape == image.shape

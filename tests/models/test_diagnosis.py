@@ -11,7 +11,6 @@ from sklearn.exceptions import NotFittedError
 from zoo import digits
 
 from embudo import MLP, Adam, Autoencoder, Contractive, MaskingNoise, TopK, Training
-from embudo.models import diagnosis
 
 X = digits(n_samples=1200)  # more than a block
 QUICK = Training(5, batch_size=50)
@@ -89,10 +88,10 @@ def test_contraction_lowers_the_jacobian_norm():
     assert contracted.diagnose(X)["jacobian_norm"] < 0.7 * plain.diagnose(X)["jacobian_norm"]
 
 
-def test_noise_is_measured_as_a_change_of_reconstruction_and_code(monkeypatch):
+def test_noise_is_measured_as_a_change_of_reconstruction_and_code():
     nothing, most = MaskingNoise(0.0), MaskingNoise(0.999999)
     ae = fitted()
-    facts = diagnosis.diagnose(ae, X, (nothing, most))["noise"]
+    facts = ae.diagnose(X, noises=[nothing, most])["noise"]
     none, all_masked = facts[repr(nothing)], facts[repr(most)]
     assert (none["code_change"], none["reconstruction_change"]) == (0, 0)
     assert none["fvu"] == pytest.approx(ae.diagnose(X)["fvu"])

@@ -18,8 +18,8 @@ def test_every_kind_has_a_histogram_and_the_threshold_a_line():
     y = np.repeat([1, -1], 50)
     display = AnomalyScoreDisplay.from_estimator(detector, X, y, ax=Figure().add_subplot())
     assert [line.get_xdata()[0] for line in display.ax_.lines] == [-detector.offset_]
-    areas = [sum(bar.get_height() * bar.get_width() for bar in bars) for bars in display.ax_.containers]
-    np.testing.assert_allclose(areas, 1)
+    shares = [sum(bar.get_height() for bar in bars) for bars in display.ax_.containers]
+    np.testing.assert_allclose(shares, 1)
     assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["-1", "1", "threshold"]
     alone = AnomalyScoreDisplay(display.errors, display.threshold).plot(Figure().add_subplot())
     assert len(alone.ax_.containers) == 1

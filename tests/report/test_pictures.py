@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from embudo.report.pictures import difference, draw_filters, draw_history, draw_images, mosaic
+from embudo.report.pictures import difference, draw_filters, draw_images, mosaic
 
 
 def test_mosaic_places_images_row_by_row():
@@ -27,12 +27,6 @@ def test_filters_are_the_strongest_each_at_full_contrast():
     drawn = ax.images[0].get_array()
     np.testing.assert_array_equal(drawn.filled(0)[:2], [[0, 1], [0, 0]])
     np.testing.assert_array_equal(drawn.filled(0)[3:], [[0, 0], [0, 1]])
-
-
-def test_history_draws_the_losses_there_are():
-    ax = Figure().subplots()
-    draw_history(ax, {"epoch": [1, 2], "loss": [3.0, 1.0], "validation_loss": [4.0, 2.0]})
-    assert [list(line.get_ydata()) for line in ax.lines] == [[3, 1], [4, 2]]
 
 
 def test_difference_is_the_root_mean_square_over_channels():

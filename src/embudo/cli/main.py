@@ -27,6 +27,7 @@ VERBS = (
     "reconstruct",
     "info",
     "diagnose",
+    "report",
     "map",
     "classify",
     "detect",

@@ -33,7 +33,7 @@ def available_peers() -> list[str]:
     available = {
         "JPEG": True,
         "WebP": features.check("webp"),
-        "AVIF": features.check("avif"),
+        "AVIF": "avif" in features.modules and features.check("avif"),  # older versions of Pillow warn
         "JPEG XL": importlib.util.find_spec(JPEG_XL) is not None,
     }
     return [name for name in PEERS if available[name]]

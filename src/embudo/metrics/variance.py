@@ -104,6 +104,8 @@ class Covariance:
     >>> pca = covariance.pca(1)
     >>> pca.residuals.round(6).tolist(), pca.reconstruct(np.array([[3.0, 4.0]])).round(6).tolist()
     ([0.5, 0.0], [[0.0, 4.0]])
+    >>> covariance.spectrum().round(6).tolist()
+    [2.0, 0.5]
     """
 
     def __init__(self) -> None:
@@ -121,6 +123,11 @@ class Covariance:
         self._total = self._total + centred.sum(axis=0)
         self._products = self._products + centred.T @ centred
 
+    def spectrum(self) -> np.ndarray:
+        """Return the variance along each axis of PCA, the greatest first, shape (n_features,)."""
+        values: np.ndarray = np.maximum(np.linalg.eigvalsh(self._matrix())[::-1], 0)
+        return values
+
     def pca(self, n_components: int) -> PCA:
         """Return PCA fitted on the samples.
 
@@ -128,7 +135,12 @@ class Covariance:
         covariance C.
         """
         mean = self._total / self.n_samples
-        values, vectors = np.linalg.eigh(self._products / self.n_samples - np.outer(mean, mean))
+        values, vectors = np.linalg.eigh(self._matrix())
         left, kept = np.split(np.arange(len(values)), [len(values) - n_components])
         residuals = np.square(vectors[:, left]) @ np.maximum(values[left], 0)
         return PCA(self._centre + mean, vectors[:, kept], residuals)
+
+    def _matrix(self) -> np.ndarray:
+        mean = self._total / self.n_samples
+        matrix: np.ndarray = self._products / self.n_samples - np.outer(mean, mean)
+        return matrix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,9 @@ from embudo.errors import InvalidData
 from embudo.models.composed import Composed
 from embudo.models.inference import outputs, result_dtype
 from embudo.models.neighbours import layout
+from embudo.models.path import path_html
 from embudo.nn.network import Network
+from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import Penalty
 from embudo.parts.sparsities import Sparsity
@@ -30,6 +32,8 @@ from embudo.parts.training import Training
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
+
+    from embudo import Report
 
 #: samples, and what shall come out for each; one matrix where they are one
 Pair = tuple[Matrix, Matrix]
@@ -248,12 +252,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         """Return minus the mean reconstruction error: greater is better."""
         return float(self.score_samples(X).mean())
 
-    def diagnose(self, X: Any) -> dict[str, Any]:
+    def diagnose(self, X: Any, *, noises: Sequence[Corruption] | None = None) -> dict[str, Any]:
         """Measure what the model makes of X, a block at a time, with PCA's figures for a code of the same size.
 
         Parameters
         ----------
         X : like that of `fit`
+        noises : sequence of corruptions, optional
+            What X is measured under. None is Gaussian noise, masking noise and salt and pepper, little of each and
+            much.
 
         Returns
         -------
@@ -266,19 +273,53 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             mean of the code, and least, median and greatest share of the samples on which a unit speaks.
             ``saturation``: share of activations under 0.05 or over 0.95, None for codes that can leave (0, 1).
             ``jacobian_norm``: mean Frobenius norm of the encoder's Jacobian; of deep encoders on up to 256 samples.
-            ``noise``: for each of several corruptions of X, the ``fvu`` that is left of the clean X, PCA's
+            ``noise``: for each of `noises`, by its text, the ``fvu`` that is left of the clean X, PCA's
             ``pca_fvu``, and by how much reconstruction and code change, as a share of how far they lie from their
             means.
         """
-        from embudo.models.diagnosis import diagnose
+        from embudo.models.diagnosis import NOISES, diagnose
 
         check_is_fitted(self)
-        return diagnose(self, self._validated(X, reset=False))
+        return diagnose(self, self._validated(X, reset=False), NOISES if noises is None else noises)
+
+    def report(self, X: Any, y: Any = None, **options: Any) -> Report:
+        """Return a page on what the model is, what it makes of X, what is wrong with it, and what to try.
+
+        Parameters
+        ----------
+        X : like that of `fit`
+        y : array of shape (n_samples,), optional
+            Labels, by which codes are coloured.
+        **options
+            `title`, `image_shape`, as of `embudo.Report`.
+
+        Returns
+        -------
+        embudo.Report
+            ``save("report.html")`` writes it; a notebook shows it; ``findings`` is what the doctor says.
+        """
+        from embudo import Report  # by its public name: this layer knows none above it
+
+        check_is_fitted(self)
+        return Report(self, X, y, **options)
 
     def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         width = max(self.n_components_, self.n_features_in_)
         bfloat16 = self.training_.precision == "bfloat16"
         return outputs(network or self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
+
+    # what notebooks show: scikit-learn's diagram, and the path of the data below it
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        bundle: dict[str, str] = super()._repr_mimebundle_(**options)
+        if "text/html" in bundle:
+            bundle["text/html"] += path_html(self)
+        return bundle
+
+    @property
+    def _repr_html_(self) -> Callable[[], str]:
+        diagram: Callable[[], str] = super()._repr_html_  # raises where scikit-learn is set to show text
+        return lambda: diagram() + path_html(self)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -27,7 +27,7 @@ MOST_FEATURES = 5000  #: beyond which PCA's covariance is too large to hold
 FEW = 256  #: samples whose Jacobian is computed where it has no closed form
 
 
-def diagnose(ae: Autoencoder, X: Matrix, noises: Sequence[Corruption] = NOISES) -> dict[str, Any]:
+def diagnose(ae: Autoencoder, X: Matrix, noises: Sequence[Corruption]) -> dict[str, Any]:
     """Return the measures that `Autoencoder.diagnose` describes."""
     network, n_features, n_components = ae.module_, ae.n_features_in_, ae.n_components_
     activity, residuals, covariance = Activity(), Residuals(), Covariance()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from embudo.errors import InvalidData
+from embudo.report.display import LINES, Display, check_labels, logarithmic, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,25 +15,25 @@ if TYPE_CHECKING:
     from embudo.apps.detection import AnomalyDetector
 
 
-class AnomalyScoreDisplay:
-    """A histogram of errors on a logarithmic axis, with the threshold.
+class AnomalyScoreDisplay(Display):
+    """A histogram of errors on a logarithmic axis, with the threshold where there is one.
 
     Parameters
     ----------
     errors : ndarray of shape (n_samples,)
         Minus the scores.
-    threshold : float
+    threshold : float, optional
         Errors beyond are flagged.
     labels : ndarray of shape (n_samples,), optional
         Kinds of samples, each of which has a histogram of its own.
 
     Attributes
     ----------
-    ax_ : matplotlib.axes.Axes
+    ax_, figure_
         Set by `plot`.
     """
 
-    def __init__(self, errors: np.ndarray, threshold: float, labels: np.ndarray | None = None) -> None:
+    def __init__(self, errors: np.ndarray, threshold: float | None = None, labels: np.ndarray | None = None) -> None:
         self.errors, self.threshold, self.labels = errors, threshold, labels
 
     @classmethod
@@ -49,26 +50,36 @@ class AnomalyScoreDisplay:
         ax : matplotlib.axes.Axes, optional
             A new one by default.
         """
-        errors, labels = -detector.score_samples(X), None if y is None else np.asarray(y)
-        if labels is not None and labels.shape != errors.shape:
-            raise InvalidData(f"y must have one label for each of the {len(errors)} samples; got {labels.shape}.")
-        return cls(errors, -detector.offset_, labels).plot(ax)
+        return cls.from_predictions(detector.score_samples(X), y, threshold=detector.offset_, ax=ax)
+
+    @classmethod
+    def from_predictions(
+        cls, scores: Any, y: Any = None, *, threshold: float | None = None, ax: Axes | None = None
+    ) -> Self:
+        """Draw scores, of which the greater are the more normal, and the one below which samples are flagged."""
+        errors = -np.asarray(scores, dtype=float)
+        return cls(errors, None if threshold is None else -threshold, check_labels(y, len(errors))).plot(ax)
 
     def plot(self, ax: Axes | None = None, *, bins: int = 40) -> Self:
-        """Draw on `ax`, or on a new one."""
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            ax = plt.subplots()[1]
-        least = max(self.errors.max(), self.threshold) * 1e-6
-        errors = np.maximum(self.errors, least)
-        edges = np.geomspace(errors.min(), max(errors.max(), self.threshold) * 1.01, bins + 1)
+        """Draw on `ax`, or on new axes."""
+        ax = self._begin(ax)
+        most = max(float(self.errors.max()), self.threshold or 0.0) or 1.0
+        errors = np.maximum(self.errors, most * 1e-6)
+        edges = np.geomspace(errors.min(), most * 1.01, bins + 1)
         kinds = np.zeros(len(errors)) if self.labels is None else self.labels
-        for kind in np.unique(kinds):
-            name = None if self.labels is None else str(kind)
-            ax.hist(errors[kinds == kind], list(edges), density=True, alpha=0.6, label=name)
-        ax.axvline(self.threshold, color="black", linestyle="--", label="threshold")
-        ax.set(xscale="log", xlabel="error (minus the score)", ylabel="density")
-        ax.legend()
-        self.ax_ = ax
+        for kind, color in zip(np.unique(kinds), itertools.cycle(LINES)):
+            name = None if self.labels is None else plain(kind)
+            chosen = errors[kinds == kind]
+            ax.hist(
+                chosen, list(edges), weights=np.full(len(chosen), 1 / len(chosen)), alpha=0.6, label=name, color=color
+            )
+        if self.threshold is not None:
+            ax.axvline(self.threshold, color="black", linestyle="--", label="threshold")
+        logarithmic(ax.xaxis)
+        ax.set(
+            xlabel="error" if self.threshold is None else "error (minus the score)",
+            ylabel="share of the samples",
+        )
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(frameon=False)
         return self

@@ -1,4 +1,4 @@
-"""Drawings of images, filters and training curves, on axes of matplotlib."""
+"""Drawings of images and filters, on axes of matplotlib."""
 
 from __future__ import annotations
 
@@ -8,42 +8,47 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embudo.report.curves import TrainingDisplay
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def mosaic(images: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
-    """Return grey images side by side, row by row, as one; NaN where there is none.
+def mosaic(images: np.ndarray, n_columns: int, gap: int = 1, fill: float = np.nan) -> np.ndarray:
+    """Return images side by side, row by row, as one.
 
     Parameters
     ----------
-    images : ndarray of shape (n, height, width)
+    images : ndarray of shape (n, height, width[, channels])
     n_columns : int
         Images in a row.
     gap : int, default=1
         Pixels between images.
+    fill : float, default=NaN
+        What stands where there is none.
     """
-    n, height, width = images.shape
+    n, height, width, *channels = images.shape
     n_rows = math.ceil(n / n_columns)
-    cells = np.full((n_rows * n_columns, height + gap, width + gap), np.nan)
+    cells = np.full((n_rows * n_columns, height + gap, width + gap, *channels), fill)
     cells[:n, :height, :width] = images
-    rows = cells.reshape(n_rows, n_columns, height + gap, width + gap).swapaxes(1, 2)
-    return rows.reshape(n_rows * (height + gap), -1)[: -gap or None, : -gap or None]
+    rows = cells.reshape(n_rows, n_columns, height + gap, width + gap, *channels).swapaxes(1, 2)
+    return rows.reshape(n_rows * (height + gap), -1, *channels)[: -gap or None, : -gap or None]
 
 
 def draw_images(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
-    """Draw rows of grey images in [0, 1], one below the other, each named on its left.
+    """Draw rows of images, one below the other, each named on its left.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-    rows : mapping of str to ndarray of shape (n, height, width)
-        Equal numbers of images of one size.
+    rows : mapping of str to ndarray of shape (n, height, width[, 3 or 4])
+        Equal numbers of images of one size: greys, 1 as black, or colours, from 0 to 1.
     """
     images = np.concatenate(list(rows.values()))
     n_columns = len(images) // len(rows)
-    ax.imshow(mosaic(images, n_columns), cmap="gray_r", vmin=0, vmax=1)
+    whole = mosaic(images, n_columns, fill=np.nan if images.ndim == 3 else 1.0)
+    ax.imshow(whole, cmap="gray_r", vmin=0, vmax=1)
     step = images.shape[1] + 1
     ax.set_yticks([step * i + step / 2 - 1 for i in range(len(rows))], list(rows))
     ax.set_xticks([])
@@ -70,28 +75,6 @@ def draw_filters(
     filters = filters / np.abs(filters).max(axis=1, keepdims=True)
     ax.imshow(mosaic(filters.reshape(-1, *shape), n_columns), cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set_axis_off()
-
-
-def draw_history(ax: Axes, history: Mapping[str, Sequence[float]]) -> None:
-    """Draw the losses over the epochs, on a logarithmic scale.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-    history : mapping
-        ``history_`` of an estimator.
-    """
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    for name, label in {"loss": "training", "validation_loss": "validation"}.items():
-        if name in history:
-            ax.plot(history["epoch"], history[name], label=label)
-    ax.set(xlabel="epoch", ylabel="loss per sample", yscale="log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
 
 
 def draw_photograph(ax: Axes, image: np.ndarray, **style: Any) -> None:
@@ -161,7 +144,7 @@ def demo_figure(
     left.set_title(captions["digits"])
     draw_filters(middle, filters, (8, 8))
     middle.set_title("First-layer filters, the strongest 48")
-    draw_history(right, history)
+    TrainingDisplay({"": history}).plot(right)
     right.set_title("Training on digits")
     original, compressed, error = below.subplots(1, 3)
     draw_photograph(original, photograph)

@@ -1,0 +1,52 @@
+"""``embudo report``: a page on a model, and what a doctor says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from embudo.cli.loading import load_autoencoder
+from embudo.cli.options import DataSource, Size, data_options
+from embudo.cli.output import check_output
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page: .html.")
+@click.option(
+    "--labels",
+    metavar="NAME|FILE",
+    help="What codes are coloured by: a column of a table or an array of an .npz file by its name, or a file. Of "
+    "images in folders, the folders.",
+)
+@click.option("--image-shape", type=Size(), help="Height x width in which the features of a row are pixels.")
+@data_options
+def report(
+    model: Path,
+    data: Path,
+    output: Path,
+    labels: str | None,
+    image_shape: tuple[int, int] | None,
+    source: DataSource,
+) -> None:
+    """Write a page on what MODEL is, what it makes of DATA, what is wrong with it, and what to try.
+
+    The page is one file, for any browser and for printing. The same is told in a few lines here.
+    """
+    check_output(output, [".html"])
+
+    from embudo import Report
+    from embudo.cli.classify import read_both
+
+    autoencoder = load_autoencoder(model)
+    X, y = read_both(source, data, labels, autoencoder.sample_shape_)
+    page = Report(autoencoder, X, y, title=f"{model.name} on {data.name}", image_shape=image_shape)
+    page.save(output)
+    click.echo(page.summary())
+    for finding in page.findings:
+        click.echo(f"- {finding.what}\n  {finding.advice}")
+    if not page.findings:
+        click.echo("Nothing was found wrong.")
+    click.echo(f"Report written to {output}, {len(page.html) / 1e6:.1f} MB")
