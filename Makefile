@@ -6,7 +6,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 # without .pyc files importing torch and scikit-learn takes three times as long
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test lint format try-wheel bench bench-codec tables clean
+.PHONY: setup demo test lint format try-wheel docs bench bench-codec tables clean
 
 setup: $(VENV)/.ready-test $(VENV)/.ready-lint
 
@@ -47,6 +47,11 @@ try-wheel:
 	$(TRIED)/venv/bin/python -m pip wheel -q --no-deps -w $(TRIED) .
 	$(TRIED)/venv/bin/python -m pip install -q -c $(CONSTRAINTS) $(TRIED)/embudo-*.whl
 	cp tests/installed/smoke.py $(TRIED) && cd $(TRIED) && venv/bin/python smoke.py
+
+# the site, in build/docs
+docs: $(VENV)/.ready-test $(VENV)/.ready-docs
+	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 # DATA: where mnist/ lies; see benchmarks/README.md
 DATA ?= ../shared/data
