@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -331,7 +332,7 @@ class StackedAutoencoder(BaseAutoencoder):
         codes: Any = self._validated(X, reset=False)
         return {name: (codes := level.transform(codes)) for name, level in self.layers_}
 
-    def transform(self, X: Any, level: str | None = None) -> Any:
+    def transform(self, X: Any, level: str | None = None, *, out: str | Path | None = None) -> Any:
         """Return the codes of a level.
 
         Parameters
@@ -339,18 +340,22 @@ class StackedAutoencoder(BaseAutoencoder):
         X : like that of `fit`
         level : str or None, default=None
             Name of the level; None is the topmost.
+        out : str or Path, optional
+            A .npy or .parquet file to write them to as they come, whole or not at all, in bounded memory.
 
         Returns
         -------
         ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
-            float32 where it holds numbers like X's exactly, else float64.
+            float32 where it holds numbers like X's exactly, else float64. With `out`, a memory map of the .npy file, or
+            a stream of the .parquet file.
         """
         if level is None:
-            return super().transform(X)
+            return super().transform(X, out=out)
         levels = self._up_to(level)
-        return self._encoded(X, unroll(levels), levels[-1].n_components_, levels[-1].sparse_output)
+        names = [f"{level}_{i}" for i in range(levels[-1].n_components_)]
+        return self._encoded(X, unroll(levels), names, levels[-1].sparse_output, out)
 
-    def inverse_transform(self, codes: Any, level: str | None = None) -> np.ndarray:
+    def inverse_transform(self, codes: Any, level: str | None = None, *, out: str | Path | None = None) -> Any:
         """Return the reconstructions of the codes of a level.
 
         Parameters
@@ -358,16 +363,18 @@ class StackedAutoencoder(BaseAutoencoder):
         codes : array or sparse matrix of shape (n_samples, n_components)
         level : str or None, default=None
             Name of the level; None is the topmost.
+        out : str or Path, optional
+            A .npy or .parquet file to write them to as they come, whole or not at all, in bounded memory.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
-            In the units of the data, float32 where `codes` are, else float64.
+            In the units of the data, float32 where `codes` are, else float64. With `out`, as of `transform`.
         """
         if level is None:
-            return super().inverse_transform(codes)
+            return super().inverse_transform(codes, out=out)
         levels = self._up_to(level)
-        return self._decoded(codes, unroll(levels), levels[-1].n_components_)
+        return self._decoded(codes, unroll(levels), levels[-1].n_components_, out)
 
     def _up_to(self, level: str) -> list[Autoencoder]:
         """Return the autoencoders of the levels up to the one of this name."""
