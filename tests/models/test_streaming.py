@@ -311,7 +311,8 @@ def test_sparse_codes_are_not_written_as_they_come(tmp_path):
 
 
 REFUSED = {
-    "pairs": (lambda: Autoencoder(2).fit(streamed(), X_clean=X), "goes without X_clean"),
+    "pairs": (lambda: Autoencoder(2).fit(streamed(), X_clean=X), "^Streams go without X_clean"),
+    "pairs of which one is a stream": (lambda: Autoencoder(2).fit(X, X_clean=streamed()), "go without X_clean"),
     "a layout": (lambda: Autoencoder(2, penalty=Neighbours(), training=ONCE).fit(streamed()), "^Neighbours lays all"),
     "PCA's weights": (lambda: Autoencoder(2, init="pca", training=ONCE).fit(streamed()), 'use init="auto"'),
     "one sample": (lambda: Autoencoder(1).fit(stream([X[:1]])), "at least 2 are needed"),

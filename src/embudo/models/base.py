@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +67,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             rows.survey()
         if X_clean is None or (isinstance(rows, Stream) and X_clean is X):
             return rows, rows
-        if isinstance(rows, Stream):
-            raise InvalidData("X is streamed, which goes without X_clean: pass arrays, or a corruption.")
         target = self._validated(X_clean, reset=False)
+        if isinstance(rows, Stream) or isinstance(target, Stream):
+            raise InvalidData("Streams go without X_clean: pass arrays, or a corruption.")
         if target.shape[0] != rows.shape[0]:
             raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
         return rows, target
@@ -173,18 +173,24 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             a stream of the .parquet file.
         """
         check_is_fitted(self)
-        return self._encoded(X, self.module_, self.get_feature_names_out(), self.sparse_output, out)
+        return self._encoded(X, self.module_, self.n_components_, self.sparse_output, out, self.get_feature_names_out)
 
     def _encoded(
-        self, X: Any, network: Network, names: Sequence[str], sparse: bool, out: str | Path | None = None
+        self,
+        X: Any,
+        network: Network,
+        n_components: int,
+        sparse: bool,
+        out: str | Path | None,
+        names: Callable[[], Sequence[str]],
     ) -> Any:
         if out is not None and sparse:
             raise InvalidParameter("out is for dense codes: set sparse_output=False, or encode a part at a time.")
         rows = self._validated(X, reset=False)
         blocks = self._outputs("encode", rows, network)
         if sparse:
-            return stack_rows((block for _, block in blocks), len(names))
-        return gathered(blocks, rows.shape[0], names, result_dtype(rows), out)
+            return stack_rows((block for _, block in blocks), n_components)
+        return gathered(blocks, (rows.shape[0], n_components), result_dtype(rows), out, names)
 
     def inverse_transform(self, codes: Any, *, out: str | Path | None = None) -> Any:
         """Return the reconstructions x' = g(h) of codes.
@@ -214,8 +220,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
             )
         if not isinstance(codes, Stream):
             check_finite(codes, subject="The codes hold")
-        blocks = self._outputs("decode", codes, network)
-        return gathered(blocks, codes.shape[0], self._feature_names(), result_dtype(codes), out, self.sample_shape_)
+        blocks, shape = self._outputs("decode", codes, network), (codes.shape[0], self.n_features_in_)
+        return gathered(blocks, shape, result_dtype(codes), out, self._feature_names, self.sample_shape_)
 
     def _feature_names(self) -> Sequence[str]:
         names: Sequence[str] | None = getattr(self, "feature_names_in_", None)
@@ -238,9 +244,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
-        shape = _sample_shape(X if isinstance(X, Stream) else rows if isinstance(rows, Stream) else X)
+        sample_shape = _sample_shape(X if isinstance(X, Stream) else rows if isinstance(rows, Stream) else X)
         blocks = self._outputs("forward", rows)
-        return gathered(blocks, rows.shape[0], self._feature_names(), result_dtype(rows), out, shape)
+        return gathered(blocks, rows.shape, result_dtype(rows), out, self._feature_names, sample_shape)
 
     def reconstruction_error(self, X: Any) -> np.ndarray:
         """Return the squared error of each sample's reconstruction, summed over features.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ def result_dtype(X: Matrix) -> type[np.floating]:
 
 def gathered(
     blocks: Iterator[tuple[slice, np.ndarray]],
-    n_samples: int,
-    names: Sequence[str],
+    shape: tuple[int, int],
     dtype: type[np.floating],
-    out: str | Path | None = None,
+    out: str | Path | None,
+    names: Callable[[], Sequence[str]],
     sample_shape: tuple[int, ...] | None = None,
 ) -> Any:
     """Return what was made of slices of the samples as one array; with `out`, write it there as it comes.
@@ -42,13 +42,13 @@ def gathered(
     Parameters
     ----------
     blocks : iterator of (slice, ndarray of shape (n, n_columns))
-    n_samples : int
-        -1 where only the end of the blocks tells.
-    names : sequence of str
-        Of the columns.
+    shape : (int, int)
+        Samples, -1 where only the end of the blocks tells, and columns.
     dtype : type
-    out : str or Path, optional
+    out : str, Path or None
         A .npy or .parquet file.
+    names : callable
+        Returns those of the columns.
     sample_shape : tuple of int, optional
         What each row is reshaped to.
 
@@ -65,12 +65,12 @@ def gathered(
     """
     if out is not None:
         check_rows_file(out)
-        write_rows(out, (block for _, block in blocks), dtype, names, sample_shape)
+        write_rows(out, (block for _, block in blocks), dtype, names(), sample_shape)
         return np.load(out, mmap_mode="r") if Path(out).suffix.lower() == ".npy" else stream(out)
-    if n_samples < 0:
+    if shape[0] < 0:
         result = np.concatenate([block for _, block in blocks])
     else:
-        result = np.empty((n_samples, len(names)), dtype)
+        result = np.empty(shape, dtype)
         for where, block in blocks:
             result[where] = block
     return result if sample_shape is None else result.reshape(-1, *sample_shape)

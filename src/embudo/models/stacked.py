@@ -337,39 +337,32 @@ class StackedAutoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : like that of `fit`
+        X, out
+            As of `Autoencoder.transform`.
         level : str or None, default=None
             Name of the level; None is the topmost.
-        out : str or Path, optional
-            A .npy or .parquet file to write them to as they come, whole or not at all, in bounded memory.
 
         Returns
         -------
-        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
-            float32 where it holds numbers like X's exactly, else float64. With `out`, a memory map of the .npy file, or
-            a stream of the .parquet file.
+        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components), as from `Autoencoder.transform`
         """
         if level is None:
             return super().transform(X, out=out)
         levels = self._up_to(level)
-        names = [f"{level}_{i}" for i in range(levels[-1].n_components_)]
-        return self._encoded(X, unroll(levels), names, levels[-1].sparse_output, out)
+        n, sparse = levels[-1].n_components_, levels[-1].sparse_output
+        return self._encoded(X, unroll(levels), n, sparse, out, lambda: [f"{level}_{i}" for i in range(n)])
 
     def inverse_transform(self, codes: Any, level: str | None = None, *, out: str | Path | None = None) -> Any:
         """Return the reconstructions of the codes of a level.
 
         Parameters
         ----------
-        codes : array or sparse matrix of shape (n_samples, n_components)
-        level : str or None, default=None
-            Name of the level; None is the topmost.
-        out : str or Path, optional
-            A .npy or .parquet file to write them to as they come, whole or not at all, in bounded memory.
+        codes, level, out
+            As of `Autoencoder.inverse_transform`, and of `transform`.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
-            In the units of the data, float32 where `codes` are, else float64. With `out`, as of `transform`.
+        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_), as of `Autoencoder.inverse_transform`
         """
         if level is None:
             return super().inverse_transform(codes, out=out)
