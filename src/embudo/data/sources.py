@@ -208,8 +208,6 @@ class ParquetStream(Stream):
 
     def __init__(self, files: list[Path], window: int = WINDOW, drop: tuple[str, ...] = ()) -> None:
         require_pyarrow()
-        import pyarrow.parquet as pq
-
         self.window = window
         self.groups: list[tuple[Path, int]] = []
         self.counts = []
@@ -217,20 +215,20 @@ class ParquetStream(Stream):
         dtypes: list[np.dtype[Any]] = []
         self._opened: tuple[Path, Any] | None = None
         for path in files:
-            with pq.ParquetFile(path) as file:
-                kept = file.schema_arrow
-                index = (kept.pandas_metadata or {}).get("index_columns", [])
-                for name in (*(name for name in index if isinstance(name, str)), *drop):
-                    if name not in kept.names:
-                        raise InvalidParameter(f"'{path}' has no column {name!r}{did_you_mean(name, kept.names)}.")
-                    kept = kept.remove(kept.get_field_index(name))
-                names = names or list(kept.names)
-                if differing := set(names).symmetric_difference(kept.names):
-                    raise InvalidData(f"Only one of '{files[0]}' and '{path}' has the column {min(differing)!r}.")
-                dtypes.append(_dtype_of(kept))
-                for number in range(file.num_row_groups):
-                    self.groups.append((path, number))
-                    self.counts.append(file.metadata.row_group(number).num_rows)
+            file = self._file(path)
+            kept = file.schema_arrow
+            index = (kept.pandas_metadata or {}).get("index_columns", [])
+            for name in (*(name for name in index if isinstance(name, str)), *drop):
+                if name not in kept.names:
+                    raise InvalidParameter(f"'{path}' has no column {name!r}{did_you_mean(name, kept.names)}.")
+                kept = kept.remove(kept.get_field_index(name))
+            names = names or list(kept.names)
+            if differing := set(names).symmetric_difference(kept.names):
+                raise InvalidData(f"Only one of '{files[0]}' and '{path}' has the column {min(differing)!r}.")
+            dtypes.append(_dtype_of(kept))
+            for number in range(file.num_row_groups):
+                self.groups.append((path, number))
+                self.counts.append(file.metadata.row_group(number).num_rows)
         self.names = self.columns = names
         self.n_features, self.dtype = len(names), np.result_type(*dtypes)
 
