@@ -87,8 +87,13 @@ DATA = {
     "a series": (FRAME["age"], r"^Reshape your data .*: X has shape \(30,\)"),
     "a number": (3.0, r"^Reshape your data .*: X has shape \(\)"),
     "None": (None, r"^X must be an array, a frame or a sparse matrix of numbers; got a NoneType"),
-    "a path": ("digits.npy", r"^X must be an array, a frame or a sparse matrix of numbers; got a str"),
-    "a generator": ((row for row in X), r"^X must be an array, .*; got a generator"),
+    "an iterator over rows": (iter(X), r"^X is an iterable of batches, .* but a batch of shape \(6,\) came"),
+    "batches that cannot be read again": (iter([X, X]), r"^X can be read only once, .* learn by partial_fit\.$"),
+    "no batches": (iter([]), "^X is an iterable of batches, but it holds none"),
+    "a path": (
+        "rows.parquet",
+        r"^X must be an array, a frame or a sparse matrix of numbers; got a str\. Files, .* embudo\.stream\.$",
+    ),
     "a lazy frame": (pl.LazyFrame({"a": [1.0]}), r"^X must be an array, .*; got a LazyFrame"),
 }
 

@@ -2,6 +2,7 @@ from .apps.classification import AutoencoderClassifier as AutoencoderClassifier
 from .apps.denoising import ImageDenoiser as ImageDenoiser
 from .apps.detection import AnomalyDetector as AnomalyDetector
 from .codec.image_codec import ImageCodec as ImageCodec
+from .data.sources import stream as stream
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.persistence import load as load
 from .models.presets import contractive_autoencoder as contractive_autoencoder

@@ -8,7 +8,7 @@ import click
 
 from embudo.cli.loading import at_level, level_option, load_autoencoder
 from embudo.cli.options import PATH, DataSource, data_options, output_option
-from embudo.cli.output import ARRAY_ENDINGS, check_output, check_samples_output, write_samples
+from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, check_samples_output, write_samples
 
 
 @click.command()
@@ -24,6 +24,9 @@ def decode(model: Path, codes: Path, output: Path, level: str | None, source: Da
     autoencoder = load_autoencoder(model)
     check_samples_output(output, autoencoder)
     where = at_level(autoencoder, level, model)
-    samples = autoencoder.inverse_transform(source.read(codes), **where)
-    write_samples(output, samples, autoencoder)
-    click.echo(f"{len(samples)} samples decoded, written to {output}")
+    found = source.open(codes)
+    out = as_it_comes(found, output)
+    samples = autoencoder.inverse_transform(found, out=out, **where)
+    if out is None:
+        write_samples(output, samples, autoencoder)
+    click.echo(f"{samples.shape[0]} samples decoded, written to {output}")

@@ -24,7 +24,7 @@ def diagnose(model: Path, data: Path, as_json: bool, source: DataSource) -> None
     Error, variance explained, units that speak, saturation, contraction, and what noise changes.
     """
     autoencoder = load_autoencoder(model)
-    facts = autoencoder.diagnose(source.read(data, autoencoder.sample_shape_))
+    facts = autoencoder.diagnose(source.open(data, autoencoder.sample_shape_))
     if as_json:
         click.echo(json_text(facts))
         return

@@ -8,7 +8,7 @@ import click
 
 from embudo.cli.loading import at_level, level_option, load_autoencoder
 from embudo.cli.options import PATH, DataSource, data_options, output_option
-from embudo.cli.output import ARRAY_ENDINGS, check_output, write_array
+from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, write_array
 
 
 @click.command()
@@ -18,12 +18,18 @@ from embudo.cli.output import ARRAY_ENDINGS, check_output, write_array
 @level_option
 @data_options
 def encode(model: Path, data: Path, output: Path, level: str | None, source: DataSource) -> None:
-    """Write the codes of the samples in DATA."""
+    """Write the codes of the samples in DATA.
+
+    Data larger than memory are written as they come, to .npy or .parquet.
+    """
     check_output(output, ARRAY_ENDINGS)
 
     autoencoder = load_autoencoder(model)
     where = at_level(autoencoder, level, model)
-    codes = autoencoder.transform(source.read(data, autoencoder.sample_shape_), **where)
-    names = autoencoder.get_feature_names_out() if level is None else [f"{level}_{i}" for i in range(codes.shape[1])]
-    write_array(output, codes, names, "codes")
+    samples = source.open(data, autoencoder.sample_shape_)
+    out = as_it_comes(samples, output)
+    codes = autoencoder.transform(samples, out=out, **where)
+    if out is None:
+        shown = [f"{level}_{i}" for i in range(codes.shape[1])]
+        write_array(output, codes, autoencoder.get_feature_names_out() if level is None else shown, "codes")
     click.echo(f"Codes of {codes.shape[0]} samples, {codes.shape[1]} units each, written to {output}")

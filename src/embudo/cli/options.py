@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.errors import InvalidParameter, did_you_mean
+from embudo.errors import EmbudoError, InvalidParameter, did_you_mean
 from embudo.parts.expression import PARTS, parse
 
 if TYPE_CHECKING:
@@ -191,11 +191,38 @@ class DataSource:
         """Read `path`; images are brought to `sample_shape`, that of a model, unless the options say otherwise."""
         from embudo.data.readers import read
 
+        size, color = self._of_images(sample_shape)
+        return read(path, key=self.key, drop=self.drop, image_size=size, image_color=color)
+
+    def open(self, path: Path, sample_shape: tuple[int, ...] | None = None) -> Any:
+        """Return what `read` does, or a stream of data that are larger than a window of one.
+
+        Zarr arrays and folders of Parquet files are read too.
+        """
+        from embudo.data import streams
+        from embudo.data.sources import is_data_folder, stream
+
+        small_text = path.suffix.lower() in {".csv", ".tsv"} and path.is_file() and path.stat().st_size < streams.WINDOW
+        if small_text or self.key is not None:
+            return self.read(path, sample_shape)
+        readable, (size, color) = not is_data_folder(path), self._of_images(sample_shape)
+        try:
+            found = stream(path, window=streams.WINDOW, drop=self.drop, image_size=size, image_color=color)
+        except EmbudoError:
+            if not readable:
+                raise
+            return self.read(path, sample_shape)  # which knows more kinds, and says better what is wrong with a file
+        if not found.fits:
+            return found
+        return self.read(path, sample_shape) if readable else found.load()
+
+    def _of_images(self, sample_shape: tuple[int, ...] | None) -> tuple[tuple[int, int] | None, str]:
+        """Return size and colour that images are brought to."""
         size, color = self.image_size, self.image_color
         if sample_shape is not None and len(sample_shape) == 3:
             size = size or (sample_shape[0], sample_shape[1])
             color = color or ("grey" if sample_shape[2] == 1 else "rgb")
-        return read(path, key=self.key, drop=self.drop, image_size=size, image_color=color or "auto")
+        return size, color or "auto"
 
 
 def data_options(verb: Callable[..., Any]) -> Callable[..., Any]:

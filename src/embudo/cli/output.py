@@ -94,6 +94,13 @@ def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str)
     write_atomically(path, buffer.getvalue())
 
 
+def as_it_comes(samples: Any, path: Path) -> Path | None:
+    """Return `path` where samples are a stream, of which results can be written to that file as they come."""
+    from embudo.data.streams import Stream
+
+    return path if isinstance(samples, Stream) and path.suffix.lower() in {".npy", ".parquet"} else None
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table to a .csv or .parquet file."""
     from embudo.data.files import write_atomically

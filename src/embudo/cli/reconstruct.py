@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from embudo.cli.loading import load_autoencoder
 from embudo.cli.options import PATH, DataSource, data_options, output_option
-from embudo.cli.output import ARRAY_ENDINGS, check_output, check_samples_output, write_samples
+from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, check_samples_output, write_samples
 from embudo.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from embudo.models.base import BaseAutoencoder
 
 
 @click.command()
@@ -25,20 +30,34 @@ def reconstruct(model: Path, data: Path, output: Path, source: DataSource) -> No
 
     autoencoder = load_autoencoder(model)
     check_samples_output(output, autoencoder)
-    samples = source.read(data, autoencoder.sample_shape_)
-    reconstructions = autoencoder.reconstruct(samples)
-    if not output.suffix:
-        reconstructions = reconstructions.reshape(-1, *(autoencoder.sample_shape_ or ()))
-    write_samples(output, reconstructions, autoencoder, _image_names(data))
+    samples = source.open(data, autoencoder.sample_shape_)
+    if out := as_it_comes(samples, output):
+        autoencoder.reconstruct(samples, out=out)
+    elif output.suffix:
+        write_samples(output, autoencoder.reconstruct(samples), autoencoder)
+    else:
+        _reconstruct_images(autoencoder, samples, output, _image_names(data))
     error = autoencoder.reconstruction_error(samples).mean()
     click.echo(f"{samples.shape[0]} samples reconstructed, mean error {error:.5g}, written to {output}")
+
+
+def _reconstruct_images(autoencoder: BaseAutoencoder, samples: Any, folder: Path, names: Sequence[Path] | None) -> None:
+    """Write images, those of a stream a few at a time."""
+    from embudo.data.streams import Stream
+
+    pieces = samples.slices(100) if isinstance(samples, Stream) else [(slice(None), samples)]
+    names = names or [Path(f"{i:06}.png") for i in range(samples.shape[0])]
+    for where, rows in pieces:
+        images = autoencoder.reconstruct(rows).reshape(-1, *(autoencoder.sample_shape_ or ()))
+        write_samples(folder, images, autoencoder, names[where])
 
 
 def _image_names(data: Path) -> list[Path] | None:
     """Return names for the reconstructions of a folder of images, or None where DATA is not one."""
     from embudo.data.images import list_images
+    from embudo.data.sources import is_data_folder
 
-    if not data.is_dir():
+    if not data.is_dir() or is_data_folder(data):
         return None
     originals = [path.relative_to(data) for path in list_images(data)]
     names = [path.with_suffix(".png") for path in originals]

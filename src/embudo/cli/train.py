@@ -36,7 +36,8 @@ def train(
 ) -> None:
     """Train an autoencoder on DATA, or with --stack one on the code of another, write the model.
 
-    DATA is a .npy, .npz, .csv, .parquet, .idx or .idx.gz file, or a folder of images.
+    DATA is a .npy, .npz, .csv, .parquet, .idx or .idx.gz file, a Zarr array, or a folder of Parquet files or images.
+    Those larger than 128 MiB are read a part at a time, but for .npz and .idx files.
     Parts are given as text; "none" stands for None.
     """
     check_output(output, [".safetensors"])
@@ -48,9 +49,9 @@ def train(
             )
     model = recipe.build(recipe.training_of_the_whole if stacked else recipe.training, fine_tune)
     model.set_params(**{"random_state": recipe.random_state, **recipe.settings})
-    X = source.read(data)
-    shape = X.shape[1:] if X.ndim == 4 else None
-    X_val = None if validation is None else source.read(validation, shape)
+    X = source.open(data)
+    shape = getattr(X, "sample_shape", X.shape[1:])
+    X_val = None if validation is None else source.open(validation, shape)
     seconds = fit_and_save(model, output, X, X_val=X_val)
     _print_summary(model, X, X_val, seconds)
     click.echo(f"Model written to {output}")
@@ -101,9 +102,12 @@ def _kept_epoch(model: Autoencoder | StackedAutoencoder) -> int:
 def _learnt_and_held_out(model: Autoencoder | StackedAutoencoder, X: Any, X_val: Any) -> tuple[Any, Any]:
     """Return the samples that `fit` learnt from, and those that it held out or None."""
     from embudo.data.batches import split
+    from embudo.data.streams import Stream, divided
 
     if X_val is not None or model.training_.validation_fraction == 0:
         return X, X_val
+    if isinstance(X, Stream):
+        return divided(X, model.training_.validation_fraction, model.seed_)
     learnt, held_out = split(X.shape[0], model.training_.validation_fraction, model.seed_)
     rows = getattr(X, "iloc", X)
     return rows[learnt], rows[held_out]
@@ -115,12 +119,42 @@ def _pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, measured: A
     import scipy.sparse
     from sklearn.decomposition import PCA
 
+    from embudo.data.streams import Stream
+
     if scipy.sparse.issparse(learnt):
         return "not computed for sparse data"
     n_components, scaler = model.n_components_, model.scaler_
+    if isinstance(learnt, Stream) or isinstance(measured, Stream):
+        return _streamed_pca_error(model, learnt, measured)
     learnt, measured = (np.asarray(rows, dtype=np.float32).reshape(len(rows), -1) for rows in (learnt, measured))
     if n_components > min(learnt.shape):
         return f"none of {learnt.shape[0]} samples x {learnt.shape[1]} features"
     pca = PCA(n_components, random_state=0).fit(scaler.apply(learnt))
     difference = scaler.invert(pca.inverse_transform(pca.transform(scaler.apply(measured)))) - measured
     return f"{np.square(difference, dtype=np.float64).sum(axis=1).mean():.5g}"
+
+
+def _streamed_pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, measured: Any) -> str:
+    """Return what `_pca_error` does of data larger than memory, by the covariance of the features."""
+    import numpy as np
+
+    from embudo.data.batches import slices
+    from embudo.data.streams import Stream
+    from embudo.metrics.variance import Covariance
+    from embudo.models.diagnosis import MOST_FEATURES
+
+    learnt, measured = (
+        rows if isinstance(rows, Stream) else np.asarray(rows, dtype=np.float32).reshape(len(rows), -1)
+        for rows in (learnt, measured)
+    )
+    n_samples, n_features = learnt.shape
+    if not model.n_components_ <= min(n_samples, n_features) <= MOST_FEATURES:
+        return f"not computed for {n_samples} samples x {n_features} features"
+    scaler, covariance = model.scaler_, Covariance()
+    for _, rows in slices(learnt, 1000):
+        covariance.update(scaler.apply(rows))
+    pca, total = covariance.pca(model.n_components_), 0.0
+    for _, rows in slices(measured, 1000):
+        y = scaler.invert(pca.reconstruct(scaler.apply(rows)))
+        total += float(np.square(y - rows, dtype=np.float64).sum())
+    return f"{total / measured.shape[0]:.5g}"

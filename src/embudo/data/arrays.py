@@ -106,7 +106,10 @@ def is_numeric(column: Any) -> bool:
 def _from_objects(array: np.ndarray, came: str) -> np.ndarray:
     """Return an array of Python objects as float64, None as NaN; say which entry is not a number."""
     if not array.ndim:
-        raise NotNumeric(f"X must be an array, a frame or a sparse matrix of numbers; got a {came}.")
+        raise NotNumeric(
+            f"X must be an array, a frame or a sparse matrix of numbers; got a {came}. "
+            "Files, and iterables of batches, go through embudo.stream."
+        )
     for position, value in np.ndenumerate(array):
         where = "row " + ", column ".join(map(str, position[:2]))
         if isinstance(value, list | tuple | np.ndarray):
@@ -127,7 +130,9 @@ def _from_objects(array: np.ndarray, came: str) -> np.ndarray:
         raise InvalidData("X holds an integer that is too great for float64: rescale or drop its feature.") from None
 
 
-def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds", allow_nan: bool = False) -> None:
+def check_finite(
+    X: Matrix, names: Any = None, *, subject: str = "X holds", allow_nan: bool = False, first_row: int | None = None
+) -> None:
     """Refuse NaN and infinity, and say where the first one is.
 
     Parameters
@@ -139,6 +144,8 @@ def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds", allo
         How the error sentence begins.
     allow_nan : bool, default=False
         Whether only infinity is refused.
+    first_row : int, optional
+        Number of the first row, where X is a block of more samples.
 
     Raises
     ------
@@ -162,7 +169,8 @@ def check_finite(X: Matrix, names: Any = None, *, subject: str = "X holds", allo
     kind = "NaN" if np.isnan(values[first]) else "infinity"
     where = column if names is None else repr(str(names[column]))
     kinds = "infinite" if allow_nan else "NaN or infinity"
+    in_all = "" if first_row is not None else f" ({count} value{'s' if count > 1 else ''} in all are {kinds})"
     raise InvalidData(
-        f"{subject} {kind} in row {row}, column {where} ({count} value{'s' if count > 1 else ''} in all are {kinds}): "
+        f"{subject} {kind} in row {row + (first_row or 0)}, column {where}{in_all}: "
         "drop or fill them first (for example with sklearn.impute.SimpleImputer)."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from embudo.data.arrays import Matrix
 from embudo.data.scaling import Scaler
+from embudo.data.streams import Stream, prefetched, recut
 from embudo.errors import InvalidParameter
 
 
@@ -74,6 +75,52 @@ class SparseRows:
             yield dense_block(self.rows[start : start + size], self.scaler, self.dtype)
 
 
+class StreamRows:
+    """Scaled samples of a stream, a window of them at a time."""
+
+    def __init__(self, stream: Stream, scaler: Scaler, dtype: torch.dtype, device: torch.device) -> None:
+        self.stream, self.scaler, self.dtype, self.device = stream, scaler, dtype, device
+
+    def __len__(self) -> int:
+        return self.stream.shape[0]
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return the samples at `indices`, from one pass over the parts that hold them."""
+        return dense_block(self.stream[indices.numpy()], self.scaler, self.dtype)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield all samples in order."""
+        for block in prefetched(recut(self.stream.blocks(), block_rows(self.stream.n_features))):
+            yield dense_block(block, self.scaler, self.dtype)
+
+    def windows(self, order: Sequence[int], multiple: int) -> Iterator[Tensor]:
+        """Yield the samples of the parts in the given order, in windows of about equal size.
+
+        Parameters
+        ----------
+        order : sequence of int
+            Numbers of the parts.
+        multiple : int
+            Of which the size of each window is one, but for the last.
+        """
+        n, width = len(self), self.stream.n_features
+        most = max(1, self.stream.window // (width * self.dtype.itemsize))
+        size = -(-n // -(-n // most))  # of so many windows as are needed
+        size = -(-size // multiple) * multiple
+        left, filled = n, 0
+        window = torch.empty((min(size, left), width), dtype=self.dtype)
+        for number in order:
+            for block in self.stream.part(number):
+                while len(block):
+                    rows, block = np.split(block, [len(window) - filled])
+                    window[filled : filled + len(rows)] = dense_block(rows, self.scaler, self.dtype)
+                    filled += len(rows)
+                    if filled == len(window):
+                        yield window
+                        left, filled = left - filled, 0
+                        window = torch.empty((min(size, left), width), dtype=self.dtype)
+
+
 class PlacedRows:
     """Samples, and to the right of the features of each a place, of shape (n_samples, n_components)."""
 
@@ -94,6 +141,19 @@ class PlacedRows:
             yield self.take(torch.arange(start, min(start + size, len(self))))
 
 
+def slices(X: Matrix, size: int, subject: str = "X holds") -> Iterator[tuple[slice, Matrix]]:
+    """Yield slices of the samples, of an array, CSR matrix or stream, and the samples in each, `size` at a time.
+
+    Those of a stream are checked to be finite; `subject` is how the error sentence begins.
+    """
+    if isinstance(X, Stream):
+        yield from X.slices(size, subject)
+        return
+    for start in range(0, X.shape[0], size):
+        where = slice(start, min(start + size, X.shape[0]))
+        yield where, X[where]
+
+
 def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
     """Return a few rows, scaled, as a tensor on the CPU; it may share their memory."""
     scaled = scaler.apply(rows.toarray() if scipy.sparse.issparse(rows) else rows)
@@ -102,12 +162,16 @@ def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
 
 
 def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.device) -> Rows:
-    """Return the scaled samples of X: one tensor on `device`, or dense batches of a sparse matrix.
+    """Return the scaled samples of X: one tensor on `device`, or dense batches of a sparse matrix or a stream.
 
-    An array that needs neither scaling nor conversion is shared, not copied.
+    An array that needs neither scaling nor conversion is shared, not copied. A stream that fits into its window is
+    read into one tensor.
     """
     if scipy.sparse.issparse(X):
         return SparseRows(X, scaler, dtype)
+    if isinstance(X, Stream):
+        streamed = StreamRows(X, scaler, dtype, device)
+        return TensorRows(torch.cat(list(streamed.blocks())).to(device)) if X.fits else streamed
     with np.errstate(over="ignore"):
         if scaler.kind is None:
             rows = np.require(X, _numpy_type(dtype), ["C", "W"])
@@ -155,6 +219,47 @@ class Batches:
         for indices in order.split(self.batch_size):
             x = self.rows.take(indices)
             yield x, x if self.targets is None else self.targets.take(indices)
+
+
+class StreamBatches:
+    """Batches of a stream: its parts in random order, their samples shuffled within a window.
+
+    Parameters
+    ----------
+    rows : StreamRows
+    batch_size : int
+        Samples in a batch; the last one of an epoch may be smaller.
+    seed : int
+        Decides the order.
+    """
+
+    def __init__(self, rows: StreamRows, batch_size: int, seed: int) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in an epoch."""
+        return len(self.rows)
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of epoch `number`, twice each, in an order that seed and number alone decide."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        order = torch.randperm(len(self.rows.stream.counts or ()), generator=generator).tolist()
+        for window in prefetched(self.rows.windows(order, self.batch_size)):
+            shuffled = TensorRows(window.to(self.rows.device))
+            for indices in torch.randperm(len(window), generator=generator).split(self.batch_size):
+                x = shuffled.take(indices)
+                yield x, x
+
+
+def make_batches(rows: Rows, targets: Rows, batch_size: int, seed: int) -> Batches | StreamBatches:
+    """Return the batches of samples and their targets, which may be the same."""
+    if isinstance(rows, StreamRows):
+        return StreamBatches(rows, batch_size, seed)
+    return Batches(rows, batch_size, seed, None if targets is rows else targets)
 
 
 def split(n_samples: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

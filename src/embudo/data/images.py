@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from embudo.errors import EmbudoError, FileFormatError, InvalidData, check_choice, check_number, reason
 
@@ -60,7 +60,7 @@ def read_image(path: Path, color: str = "auto", *, alpha: bool = False) -> np.nd
     try:
         with Image.open(path, formats=_formats()) as opened:
             image = ImageOps.exif_transpose(opened)
-        grey = color == "grey" or (color == "auto" and image.mode[0] in "1LI" and image.mode != "LAB")
+        grey = _becomes_grey(image, color)
         if image.mode[0] == "I":
             image = _eight_bits(path, np.asarray(image))
         elif image.mode == "F":
@@ -78,6 +78,30 @@ def read_image(path: Path, color: str = "auto", *, alpha: bool = False) -> np.nd
     except Exception as error:  # each decoder has errors of its own
         raise FileFormatError(f"Cannot read the image '{path}': {reason(error)}.") from None
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def read_resized(path: Path, size: tuple[int, int] | None, color: str = "auto") -> np.ndarray:
+    """Read one image, as `read_image` does, and bring it to a height and width, where they are given."""
+    return _resized(read_image(path, color), size)
+
+
+def shape_of(path: Path, color: str = "auto") -> tuple[int, int, int]:
+    """Return height, width and channels that `read_image` gives, from the head of the file.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not an image.
+    """
+    check_choice("image_color", color, COLORS)
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            width, height = image.size
+            if image.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # a quarter turn
+                width, height = height, width
+            return height, width, 1 if _becomes_grey(image, color) else 3
+    except Exception as error:  # each decoder has errors of its own
+        raise FileFormatError(f"Cannot read the image '{path}': {reason(error)}.") from None
 
 
 def read_metadata(path: Path) -> dict[str, bytes]:
@@ -116,7 +140,7 @@ def read_images(path: Path, size: tuple[int, int] | None = None, color: str = "a
     for length in size or ():
         check_number("A number in image_size", length, low=1, integer=True)
     files = list_images(path) if path.is_dir() else [path]
-    images = [_resized(read_image(file, color), size) for file in files]
+    images = [read_resized(file, size, color) for file in files]
     shapes = sorted({image.shape[:2] for image in images})
     if len(shapes) > 1:
         (h1, w1), (h2, w2) = shapes[:2]
@@ -126,6 +150,10 @@ def read_images(path: Path, size: tuple[int, int] | None = None, color: str = "a
         )
     channels = max(image.shape[2] for image in images)
     return np.stack([np.broadcast_to(image, (*image.shape[:2], channels)) for image in images])
+
+
+def _becomes_grey(image: Image.Image, color: str) -> bool:
+    return color == "grey" or (color == "auto" and image.mode[0] in "1LI" and image.mode != "LAB")
 
 
 def _formats() -> list[str]:

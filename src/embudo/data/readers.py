@@ -74,7 +74,7 @@ def read(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    with _readable(path):
+    with readable(path):
         if key is not None and suffix != ".npz":
             raise InvalidParameter(f"key={key!r} names an array of an .npz file, but '{path}' is not one.")
         if drop and suffix not in {".csv", ".tsv", ".parquet"}:
@@ -92,7 +92,7 @@ def read(
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Refuse a file that is not there, and make one sentence of whatever its parser raises."""
     try:
         if not path.exists():
@@ -164,7 +164,7 @@ def read_chunks(path: str | Path, *, drop: tuple[str, ...] = (), rows: int = 10_
         As `read` does.
     """
     path, start = Path(path), 0
-    with _readable(path):
+    with readable(path):
         for chunk in _parquet_chunks(path, rows) if path.suffix.lower() == ".parquet" else _csv_chunks(path, rows):
             chunk.index = range(start, start + len(chunk))
             start += len(chunk)

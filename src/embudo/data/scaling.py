@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from embudo.data.arrays import Matrix
+from embudo.data.streams import Stream, recut
 from embudo.errors import InvalidData, check_choice
 
 SCALES = ("auto", "standard", "minmax", None)
@@ -80,7 +81,7 @@ def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False, tar
         "standard" brings each feature to mean 0 and variance 1, "minmax" to the range 0 to 1. "auto"
         leaves values that lie in [0, 1] alone, divides 8-bit values by 255, and otherwise is "minmax" where
         the model can only produce values in [0, 1], and else "standard". Constant features are only shifted.
-    X : array or CSR matrix of shape (n_samples, n_features)
+    X : array, CSR matrix or stream of shape (n_samples, n_features)
     unit_interval : bool, default=False
         Whether the model can only produce values in [0, 1].
     target : like X, optional
@@ -111,7 +112,10 @@ def _scaler(scale: str | None, X: Matrix, low: np.ndarray, high: np.ndarray, uni
         scale = None if inside else "minmax" if unit_interval else "standard"
     if scale is None:
         return Scaler(None)
-    offset, size = (low, high - low) if scale == "minmax" else _mean_and_deviation(X, low, high)
+    if scale == "minmax":
+        offset, size = low, high - low
+    else:
+        offset, size = _streamed_mean_and_deviation(X) or _mean_and_deviation(X, low, high)
     # below this, a feature varies by rounding alone
     size[size <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))] = 1.0
     return Scaler(scale, offset, size)
@@ -119,6 +123,9 @@ def _scaler(scale: str | None, X: Matrix, low: np.ndarray, high: np.ndarray, uni
 
 def _ranges(X: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the greatest value of each feature, in float64."""
+    if isinstance(X, Stream):
+        moments = X.survey()
+        return moments.low, moments.high
     ranges = [(block.min(axis=0), block.max(axis=0)) for block in _blocks(X)]
     low = np.min([low for low, _ in ranges], axis=0).astype(np.float64)
     high = np.max([high for _, high in ranges], axis=0).astype(np.float64)
@@ -134,6 +141,25 @@ def _check_reach(scaler: Scaler, low: np.ndarray, high: np.ndarray, name: str, c
             f"The output can only be in [0, 1], but {name} ranges from {least:g} to {most:g}{scaled}: {cure} an "
             "output_activation that reaches further."
         )
+
+
+def feature_means(X: Matrix) -> np.ndarray:
+    """Return the mean of each feature, in float64."""
+    if isinstance(X, Stream):
+        return X.survey().mean
+    return np.asarray(X.mean(axis=0, dtype=np.float64)).reshape(-1)
+
+
+def _streamed_mean_and_deviation(X: Matrix) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return mean and standard deviation of each feature of a stream, from the pass that surveyed it.
+
+    None for what is no stream, or has features whose squares are too great or too small for float64.
+    """
+    if not isinstance(X, Stream):
+        return None
+    moments = X.survey()
+    deviation, varies = moments.deviation, moments.high > moments.low
+    return (moments.mean, deviation) if ((deviation > 0) == varies).all() and np.isfinite(deviation).all() else None
 
 
 def _mean_and_deviation(X: Matrix, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,6 +183,9 @@ def _mean_and_deviation(X: Matrix, low: np.ndarray, high: np.ndarray) -> tuple[n
 def _blocks(X: Matrix) -> Iterator[np.ndarray]:
     """Yield the rows of X in order, dense, few enough at a time to stay in cache as float64."""
     size = max(16, 2**17 // X.shape[1])
+    if isinstance(X, Stream):
+        yield from recut(X.blocks(), size)
+        return
     for start in range(0, X.shape[0], size):
         block = X[start : start + size]
         yield block.toarray() if scipy.sparse.issparse(block) else block

@@ -193,7 +193,7 @@ def fingerprint(
         start = 0
         for x in rows.blocks():
             add(x)
-            add(targets.take(torch.arange(start, start + len(x))))
+            add(x if targets is rows else targets.take(torch.arange(start, start + len(x))))
             start += len(x)
     return digest.hexdigest()
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from embudo.data.arrays import Matrix
 from embudo.data.scaling import Scaler, fit_scaler
+from embudo.data.sources import BatchStream, as_stream
+from embudo.data.streams import Stream
 from embudo.engine.history import History
 from embudo.engine.objective import CorruptionFunction
 from embudo.engine.runtime import check_memory, resolve_runtime
@@ -169,7 +171,8 @@ class Autoencoder(BaseAutoencoder):
         Parameters
         ----------
         X : array, frame, tensor or sparse matrix of shape (n_samples, n_features), or images (n_samples, ...)
-            At least two samples, finite numbers.
+            At least two samples, finite numbers. A memory map, a Zarr array or what `embudo.stream` returns is read a
+            part at a time in each epoch, and never held all at once.
         y : ignored
         X_clean : like X, optional
             What shall come out for each sample of X, for measured pairs, noisy and clean. X itself by default. It is
@@ -196,14 +199,21 @@ class Autoencoder(BaseAutoencoder):
 
         Parameters
         ----------
-        X : like that of `fit`
+        X : like that of `fit`, or an iterator over batches, each of which is a chunk
         y : ignored
 
         Returns
         -------
         Autoencoder
         """
+        X = as_stream(X)
+        if isinstance(X, BatchStream) and X.once:
+            for batch in X.batches():
+                self.partial_fit(batch)
+            return self
         rows = self._validated(X, reset=False) if hasattr(self, "module_") else self._start(X)
+        if isinstance(rows, Stream):
+            rows.survey()
         if self._step is None:
             self._step = self._make_step()
         once = dataclasses.replace(self.training_, epochs=1, patience=None, run_dir=None)

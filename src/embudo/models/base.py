@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +14,16 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import PlacedRows, Rows, split
+from embudo.data.batches import PlacedRows, Rows, StreamRows, split
+from embudo.data.sources import as_stream
 from embudo.data.sparse import stack_rows
+from embudo.data.streams import Stream, divided
 from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import Reconstruction
 from embudo.engine.progress import say
-from embudo.errors import InvalidData
+from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.composed import Composed
-from embudo.models.inference import outputs, result_dtype
+from embudo.models.inference import gathered, outputs, passed, result_dtype
 from embudo.models.neighbours import layout
 from embudo.models.path import path_html
 from embudo.nn.network import Network
@@ -42,6 +45,7 @@ Pair = tuple[Matrix, Matrix]
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
     """A pair of maps, h = f(x) and x' = g(h), between samples and codes."""
 
+    _takes_streams = True
     module_: Network
     n_components_: int
     code_activation: str
@@ -63,9 +67,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
 
     def _pair(self, X: Any, X_clean: Any, *, reset: bool) -> Pair:
         rows = self._validated(X, reset=reset, min_samples=2 if reset else 1)
-        if X_clean is None:
+        if isinstance(rows, Stream):
+            rows.survey()
+        if X_clean is None or (isinstance(rows, Stream) and X_clean is X):
             return rows, rows
         target = self._validated(X_clean, reset=False)
+        if isinstance(rows, Stream) or isinstance(target, Stream):
+            raise InvalidData("Streams go without X_clean: pass arrays, or a corruption.")
         if target.shape[0] != rows.shape[0]:
             raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
         return rows, target
@@ -74,6 +82,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         """Hold a share of the samples out, where `training` asks for it and none are held out yet."""
         self._check_repeatable(training)
         if held_out is None and training.validation_fraction > 0:
+            if isinstance(pair[0], Stream):
+                parts = divided(pair[0], training.validation_fraction, seed)
+                return (parts[0], parts[0]), (parts[1], parts[1])
             learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
             return at(learnt, pair), at(chosen, pair)
         self._check_patience(training, validated=held_out is not None)
@@ -132,6 +143,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         if part is None:
             return learnt
         rows, targets = learnt
+        if isinstance(rows, StreamRows):
+            raise InvalidParameter("Neighbours lays all samples out at once, but X is streamed: pass an array.")
         X = torch.cat([block.cpu() for block in rows.blocks()]).numpy()
         weight = next(self.module_.parameters())
         start = None
@@ -148,83 +161,103 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
 
     # ------------------------------------------------------------------ using what was learnt
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Any, *, out: str | Path | None = None) -> Any:
         """Return the codes h = f(x).
 
         Parameters
         ----------
-        X : like that of `fit`
+        X : like that of `fit`, or an iterator over batches
+        out : str or Path, optional
+            A .npy or .parquet file to write them to as they come, whole or not at all, in bounded memory.
 
         Returns
         -------
         ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
-            float32 where it holds numbers like X's exactly, else float64.
+            float32 where it holds numbers like X's exactly, else float64. With `out`, a memory map of the .npy file, or
+            a stream of the .parquet file.
         """
         check_is_fitted(self)
-        return self._encoded(X, self.module_, self.n_components_, self.sparse_output)
+        return self._encoded(X, self.module_, self.n_components_, self.sparse_output, out, self.get_feature_names_out)
 
-    def _encoded(self, X: Any, network: Network, n_components: int, sparse: bool) -> Any:
+    def _encoded(
+        self,
+        X: Any,
+        network: Network,
+        n_components: int,
+        sparse: bool,
+        out: str | Path | None,
+        names: Callable[[], Sequence[str]],
+    ) -> Any:
+        if out is not None and sparse:
+            raise InvalidParameter("out is for dense codes: set sparse_output=False, or encode a part at a time.")
         rows = self._validated(X, reset=False)
+        blocks = self._outputs("encode", rows, network)
         if sparse:
-            return stack_rows((block for _, block in self._outputs("encode", rows, network)), n_components)
-        codes = np.empty((rows.shape[0], n_components), result_dtype(rows))
-        for where, block in self._outputs("encode", rows, network):
-            codes[where] = block
-        return codes
+            return stack_rows((block for _, block in blocks), n_components)
+        return gathered(blocks, (rows.shape[0], n_components), result_dtype(rows), out, names)
 
-    def inverse_transform(self, codes: Any) -> np.ndarray:
+    def inverse_transform(self, codes: Any, *, out: str | Path | None = None) -> Any:
         """Return the reconstructions x' = g(h) of codes.
 
         Parameters
         ----------
-        codes : array or sparse matrix of shape (n_samples, n_components)
+        codes : array, sparse matrix or stream of shape (n_samples, n_components), or an iterator over batches
+        out : str or Path, optional
+            A .npy or .parquet file to write them to as they come, whole or not at all, in bounded memory.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
-            In the units of the data, float32 where `codes` are, else float64.
+            In the units of the data, float32 where `codes` are, else float64. With `out`, as of `transform`.
         """
         check_is_fitted(self)
-        return self._decoded(codes, self.module_, self.n_components_)
+        return self._decoded(codes, self.module_, self.n_components_, out)
 
-    def _decoded(self, codes: Any, network: Network, n_components: int) -> np.ndarray:
-        codes = as_array(codes)
-        codes = codes.tocsr() if scipy.sparse.issparse(codes) else np.asarray(codes)
-        if codes.ndim != 2 or codes.shape[1] != n_components:
+    def _decoded(self, codes: Any, network: Network, n_components: int, out: str | Path | None = None) -> Any:
+        codes = as_stream(codes)
+        if not isinstance(codes, Stream):
+            codes = as_array(codes)
+            codes = codes.tocsr() if scipy.sparse.issparse(codes) else np.asarray(codes)
+        if len(codes.shape) != 2 or codes.shape[1] != n_components:
             raise InvalidData(
                 f"Codes must have shape (n_samples, {n_components}), as from transform; got {codes.shape}."
             )
-        check_finite(codes, subject="The codes hold")
-        result = np.empty((codes.shape[0], self.n_features_in_), result_dtype(codes))
-        for where, block in self._outputs("decode", codes, network):
-            result[where] = block
-        return result if self.sample_shape_ is None else result.reshape(-1, *self.sample_shape_)
+        if not isinstance(codes, Stream):
+            check_finite(codes, subject="The codes hold")
+        blocks, shape = self._outputs("decode", codes, network), (codes.shape[0], self.n_features_in_)
+        return gathered(blocks, shape, result_dtype(codes), out, self._feature_names, self.sample_shape_)
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def _feature_names(self) -> Sequence[str]:
+        names: Sequence[str] | None = getattr(self, "feature_names_in_", None)
+        return [f"x{i}" for i in range(self.n_features_in_)] if names is None else names
+
+    def reconstruct(self, X: Any, *, out: str | Path | None = None) -> Any:
         """Return the reconstructions x' = g(f(x)), in batches, in bounded memory.
 
         Parameters
         ----------
-        X : like that of `fit`
+        X : like that of `fit`, or an iterator over batches
+        out : str or Path, optional
+            A .npy or .parquet file to write them to as they come, whole or not at all, in bounded memory.
 
         Returns
         -------
         ndarray of the shape of X
-            In the units of the data, float32 where it holds numbers like X's exactly, else float64.
+            In the units of the data, float32 where it holds numbers like X's exactly, else float64. With `out`, as of
+            `transform`.
         """
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
-        result = np.empty(rows.shape, result_dtype(rows))
-        for where, block in self._outputs("forward", rows):
-            result[where] = block
-        return result.reshape(np.shape(X)) if np.ndim(X) > 2 else result
+        sample_shape = _sample_shape(X if isinstance(X, Stream) else rows if isinstance(rows, Stream) else X)
+        blocks = self._outputs("forward", rows)
+        return gathered(blocks, rows.shape, result_dtype(rows), out, self._feature_names, sample_shape)
 
     def reconstruction_error(self, X: Any) -> np.ndarray:
         """Return the squared error of each sample's reconstruction, summed over features.
 
         Parameters
         ----------
-        X : like that of `fit`
+        X : like that of `fit`, or an iterator over batches
 
         Returns
         -------
@@ -238,11 +271,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
     def _errors(self, pair: Pair) -> np.ndarray:
         """Return the squared error of each reconstruction, from what shall come out."""
         rows, target = pair
-        error = np.empty(rows.shape[0])
-        for where, block in self._outputs("forward", rows):
-            x = target[where].toarray() if scipy.sparse.issparse(target) else target[where]
-            error[where] = np.square(block - x, dtype=np.float64).sum(axis=1)
-        return error
+        errors = []
+        for where, x, y in passed(self.module_, self.scaler_, "forward", rows, **self._how()):
+            wanted = x if target is rows else target[where]
+            wanted = wanted.toarray() if scipy.sparse.issparse(wanted) else wanted
+            errors.append(np.square(y - wanted, dtype=np.float64).sum(axis=1))
+        return np.concatenate(errors)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return minus the reconstruction error of each sample, shape (n_samples,): greater is better."""
@@ -304,9 +338,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         return Report(self, X, y, **options)
 
     def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        return outputs(network or self.module_, self.scaler_, call, X, **self._how())
+
+    def _how(self) -> dict[str, Any]:
+        """Return what decides how samples are passed through the network."""
         width = max(self.n_components_, self.n_features_in_)
-        bfloat16 = self.training_.precision == "bfloat16"
-        return outputs(network or self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
+        return {"width": width, "bfloat16": self.training_.precision == "bfloat16"}
 
     # what notebooks show: scikit-learn's diagram, and the path of the data below it
 
@@ -325,6 +362,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _sample_shape(X: Any) -> tuple[int, ...] | None:
+    """Return the shape of a sample that is not a row."""
+    if isinstance(X, Stream):
+        return X.sample_shape
+    return np.shape(X)[1:] if np.ndim(X) > 2 else None
 
 
 def at(indices: np.ndarray, pair: Pair) -> Pair:

@@ -18,8 +18,10 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from embudo.data.arrays import Matrix, as_array, check_finite
-from embudo.data.batches import Batches, Rows, make_rows
+from embudo.data.batches import Rows, make_batches, make_rows
 from embudo.data.scaling import Scaler
+from embudo.data.sources import as_stream
+from embudo.data.streams import Stream
 from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.loop import AutogradStep
@@ -44,6 +46,7 @@ class Composed(BaseEstimator):
     #: what a parameter that is None might be
     _example_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     _takes_rows: ClassVar[bool] = True  #: samples of one number of features each, and not images of any size
+    _takes_streams: ClassVar[bool] = False  #: samples that are never held all at once
     n_features_in_: int
     feature_names_in_: np.ndarray
     sample_shape_: tuple[int, ...] | None
@@ -171,8 +174,20 @@ class Composed(BaseEstimator):
         """Return X as a finite array or CSR matrix of shape (n_samples, n_features); NaN is let in with `allow_nan`.
 
         Arrays of more than two dimensions, such as images, are flattened; `sample_shape_` keeps the shape of
-        a sample. With `reset`, number and names of the features are learnt, else they are checked.
+        a sample. With `reset`, number and names of the features are learnt, else they are checked. Where streams are
+        taken, one that does not fit into its window is returned as it is, its values checked only with `reset`.
         """
+        if self._takes_streams:
+            X = as_stream(X)
+        if isinstance(X, Stream):
+            if not self._takes_streams:
+                raise InvalidData(
+                    f"{type(self).__name__} does not learn from streams: pass an array, or learn by partial_fit where "
+                    "there is one."
+                )
+            if not X.fits:
+                return self._streamed(X, reset=reset, min_samples=min_samples)
+            X = X.load()
         X = as_array(X)
         if len(X.shape) < 2:
             raise InvalidData(
@@ -186,8 +201,35 @@ class Composed(BaseEstimator):
                     f"X holds samples of shape {shape}, but {type(self).__name__} was fitted on {self.sample_shape_}."
                 )
             X = X.reshape(len(X), math.prod(shape))
+        rows = self._named(X, reset=reset, min_samples=min_samples)
+        if rows.dtype.kind == "b":
+            rows = rows.astype(np.float32)
+        check_finite(rows, getattr(self, "feature_names_in_", None), allow_nan=allow_nan)
+        if reset:
+            self.sample_shape_ = shape
+        return rows
+
+    def _streamed(self, X: Stream, *, reset: bool, min_samples: int) -> Stream:
+        """Return a stream whose features, with `reset` also values, are checked as those of an array are."""
+        if not reset and X.sample_shape is not None and self.sample_shape_ not in (None, X.sample_shape):
+            raise InvalidData(
+                f"X holds samples of shape {X.sample_shape}, but {type(self).__name__} was fitted on "
+                f"{self.sample_shape_}."
+            )
+        import pandas as pd
+
+        head = np.zeros((1, X.n_features))
+        self._named(head if X.names is None else pd.DataFrame(head, columns=X.names), reset=reset, min_samples=1)
+        if reset:
+            if X.survey().n_samples < min_samples:
+                raise InvalidData(f"X holds {X.shape[0]} samples: at least {min_samples} are needed.")
+            self.sample_shape_ = X.sample_shape
+        return X
+
+    def _named(self, X: Any, *, reset: bool, min_samples: int) -> Matrix:
+        """Return X as scikit-learn validates it: names, number of features, number of samples."""
         try:
-            rows = validate_data(
+            return validate_data(
                 self,
                 X,
                 reset=reset,
@@ -196,17 +238,13 @@ class Composed(BaseEstimator):
                 ensure_all_finite=False,
                 ensure_min_samples=min_samples,
             )
-        except ValueError as error:  # number or names of the features, too few samples
+        except ValueError as error:
             raise InvalidData(str(error)) from None
-        if rows.dtype.kind == "b":
-            rows = rows.astype(np.float32)
-        check_finite(rows, getattr(self, "feature_names_in_", None), allow_nan=allow_nan)
-        if reset:
-            self.sample_shape_ = shape
-        return rows
 
     def _in_shape(self, rows: Matrix) -> Any:
         """Return validated samples in the shape they came in, such as images."""
+        if isinstance(rows, Stream):
+            return rows.unnamed()
         return rows if self.sample_shape_ is None else rows.reshape(-1, *self.sample_shape_)
 
     def _runtime(self) -> Runtime:
@@ -230,7 +268,7 @@ class Composed(BaseEstimator):
         """Train on rows and their targets, by the one loop."""
         rows, targets = learnt
         batch_size = training.batch_rows(len(rows))
-        batches = Batches(rows, batch_size, self.seed_, None if targets is rows else targets)
+        batches = make_batches(rows, targets, batch_size, self.seed_)
         with step.runtime.threads(3 * multiply_adds(step.objective) * batch_size):
             self._completed = run(
                 step,

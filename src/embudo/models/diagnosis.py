@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from embudo.data.arrays import Matrix
-from embudo.data.batches import block_rows, dense_block
+from embudo.data.batches import block_rows, dense_block, slices
 from embudo.metrics.activity import Activity
 from embudo.metrics.variance import PCA, Covariance, Residuals, ratio
 from embudo.nn.jacobian import dense_norm, exact_norm, is_dense
@@ -91,8 +91,8 @@ def _blocks(ae: Autoencoder, X: Matrix) -> Iterator[Tensor]:
     """Yield scaled samples in order."""
     weight = _weight(ae.module_)
     size = block_rows(max(ae.n_features_in_, ae.n_components_))
-    for start in range(0, X.shape[0], size):
-        yield dense_block(X[start : start + size], ae.scaler_, weight.dtype).to(weight.device)
+    for _, rows in slices(X, size):
+        yield dense_block(rows, ae.scaler_, weight.dtype).to(weight.device)
 
 
 @torch.no_grad()

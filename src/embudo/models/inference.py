@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from embudo.data.arrays import Matrix
-from embudo.data.batches import block_rows, dense_block
+from embudo.data.batches import block_rows, dense_block, slices
 from embudo.data.scaling import Scaler
+from embudo.data.sources import stream
+from embudo.data.writing import check_rows_file, write_rows
 from embudo.engine.runtime import Runtime
 from embudo.nn.convolutional import most_values
 
@@ -25,10 +29,65 @@ def result_dtype(X: Matrix) -> type[np.floating]:
     return np.result_type(X.dtype, np.float32).type
 
 
+def gathered(
+    blocks: Iterator[tuple[slice, np.ndarray]],
+    shape: tuple[int, int],
+    dtype: type[np.floating],
+    out: str | Path | None,
+    names: Callable[[], Sequence[str]],
+    sample_shape: tuple[int, ...] | None = None,
+) -> Any:
+    """Return what was made of slices of the samples as one array; with `out`, write it there as it comes.
+
+    Parameters
+    ----------
+    blocks : iterator of (slice, ndarray of shape (n, n_columns))
+    shape : (int, int)
+        Samples, -1 where only the end of the blocks tells, and columns.
+    dtype : type
+    out : str, Path or None
+        A .npy or .parquet file.
+    names : callable
+        Returns those of the columns.
+    sample_shape : tuple of int, optional
+        What each row is reshaped to.
+
+    Returns
+    -------
+    ndarray, or memory map of the .npy file, or stream of the .parquet file
+
+    Raises
+    ------
+    InvalidParameter
+        If `out` has another ending.
+    FileFormatError
+        If it cannot be written.
+    """
+    if out is not None:
+        check_rows_file(out)
+        write_rows(out, (block for _, block in blocks), dtype, names(), sample_shape)
+        return np.load(out, mmap_mode="r") if Path(out).suffix.lower() == ".npy" else stream(out)
+    if shape[0] < 0:
+        result = np.concatenate([block for _, block in blocks])
+    else:
+        result = np.empty(shape, dtype)
+        for where, block in blocks:
+            result[where] = block
+    return result if sample_shape is None else result.reshape(-1, *sample_shape)
+
+
 def outputs(
     network: nn.Module, scaler: Scaler, call: str, X: Matrix, *, width: int, bfloat16: bool = False
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield slices of the samples, and what a method of the network makes of each, in the units of the data.
+    """Yield slices of the samples, and what a method of the network makes of each, as `passed` does."""
+    for where, _, y in passed(network, scaler, call, X, width=width, bfloat16=bfloat16):
+        yield where, y
+
+
+def passed(
+    network: nn.Module, scaler: Scaler, call: str, X: Matrix, *, width: int, bfloat16: bool = False
+) -> Iterator[tuple[slice, Matrix, np.ndarray]]:
+    """Yield slices of the samples, the samples, and what a method of the network makes of them, in the data's units.
 
     float64 samples pass through the network in float64, whatever type it was trained in: so a sample's result does not
     depend on which others stand beside it.
@@ -39,7 +98,7 @@ def outputs(
     scaler : Scaler
     call : {"encode", "decode", "forward", "logits"}
         The method.
-    X : array or CSR matrix of shape (n_samples, n_features), or codes for "decode"
+    X : array, CSR matrix or stream of shape (n_samples, n_features), or codes for "decode"
     width : int
         Features or code units, whichever are more: they decide how many samples make a block.
     bfloat16 : bool, default=False
@@ -47,7 +106,7 @@ def outputs(
 
     Yields
     ------
-    slice, ndarray
+    slice, array or CSR matrix, ndarray
     """
     dtype, weight = result_dtype(X), next(network.parameters())
     if dtype == np.float64 and weight.dtype != torch.float64 and weight.device.type != "mps":
@@ -57,9 +116,8 @@ def outputs(
     scaler_in = Scaler(None) if call == "decode" else scaler
     scaler_out = scaler if call in ("decode", "forward") else Scaler(None)
     size = block_rows(max(width, MAPS_WEIGH * most_values(network)))
-    for start in range(0, X.shape[0], size):
-        where = slice(start, min(start + size, X.shape[0]))
-        x = dense_block(X[where], scaler_in, runtime.dtype).to(runtime.device)
+    for where, rows in slices(X, size, "The codes hold" if call == "decode" else "X holds"):
+        x = dense_block(rows, scaler_in, runtime.dtype).to(runtime.device)
         with torch.inference_mode(), runtime.autocast():
             y = getattr(network, call)(x).to(runtime.dtype).cpu().numpy()
-        yield where, scaler_out.invert(y.astype(dtype, copy=False))
+        yield where, rows, scaler_out.invert(y.astype(dtype, copy=False))

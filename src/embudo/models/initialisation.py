@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from embudo.data.arrays import Matrix
 from embudo.data.batches import dense_block
-from embudo.data.scaling import Scaler
+from embudo.data.scaling import Scaler, feature_means
+from embudo.data.streams import Stream
 from embudo.errors import InvalidParameter
 from embudo.nn.convolutional import ToRows, TransposedConvolution
 from embudo.nn.layers import Dense, Layer, TiedDense, initialise
@@ -45,7 +45,7 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
         "auto" draws weights that suit each activation, and lets the output begin near the mean of X.
         "pca", for one linear layer each way, sets
         ``f(x) = V (x - mean)`` and ``g(h) = V^T h + mean``, the rows of V being the principal axes of the scaled X.
-    X : array or CSR matrix of shape (n_samples, n_features)
+    X : array, CSR matrix or stream of shape (n_samples, n_features)
     scaler : Scaler
     seed : int
 
@@ -70,6 +70,8 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
             f'init="pca" finds at most {min(X.shape)} components in {X.shape[0]} samples of {X.shape[1]} features; '
             f"got n_components={n_components}."
         )
+    if isinstance(X, Stream):
+        raise InvalidParameter('init="pca" needs all samples in memory, but X is streamed: use init="auto".')
     pca = PCA(n_components, random_state=seed % 2**32)
     pca.fit(dense_block(X, scaler, torch.float64).numpy())
     axes, mean = torch.from_numpy(pca.components_), torch.from_numpy(pca.mean_)
@@ -89,7 +91,7 @@ def prepare_output(network: Network, X: Matrix, scaler: Scaler) -> None:
     would begin saturated.
     """
     output, last = next(layer for layer in reversed(network.decoder) if isinstance(layer, Layer)), network.decoder[-1]
-    means = torch.from_numpy(scaler.apply(np.asarray(X.mean(axis=0, dtype=np.float64)).reshape(1, -1)))
+    means = torch.from_numpy(scaler.apply(feature_means(X).reshape(1, -1)))
     bias = output.get_parameter("bias")
     mean = means.view(-1, len(bias)).mean(0)
     if isinstance(last, nn.Sigmoid):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+import scipy.sparse
 import torch
 
+from embudo.data.streams import Mapped, Stream
 from embudo.errors import InvalidParameter
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import Pair
+from embudo.models.inference import result_dtype
 from embudo.nn.network import Affine, Network, unrolled
 
 FINE_TUNING = "fine-tuning"  #: name of the last stage
@@ -60,7 +65,21 @@ def _affine(level: Autoencoder) -> tuple[Affine, Affine] | None:
     return into, back
 
 
+def _dense_codes(level: Autoencoder, rows: np.ndarray) -> np.ndarray:
+    codes = level.transform(level._in_shape(rows))
+    dense: np.ndarray = codes.toarray() if scipy.sparse.issparse(codes) else codes
+    return dense
+
+
 def code_pair(level: Autoencoder, pair: tuple[Any, Any]) -> Pair:
-    """Return what the next level learns from, and what it shall put out: the codes of the samples."""
-    codes = level.transform(pair[0])
+    """Return what the next level learns from, and what it shall put out: the codes of the samples.
+
+    Those of a stream are computed anew whenever they are read.
+    """
+    X = pair[0]
+    codes: Any
+    if isinstance(X, Stream):
+        codes = Mapped(X, functools.partial(_dense_codes, level), level.n_components_, np.dtype(result_dtype(X)))
+    else:
+        codes = level.transform(X)
     return codes, codes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -331,43 +332,42 @@ class StackedAutoencoder(BaseAutoencoder):
         codes: Any = self._validated(X, reset=False)
         return {name: (codes := level.transform(codes)) for name, level in self.layers_}
 
-    def transform(self, X: Any, level: str | None = None) -> Any:
+    def transform(self, X: Any, level: str | None = None, *, out: str | Path | None = None) -> Any:
         """Return the codes of a level.
 
         Parameters
         ----------
-        X : like that of `fit`
+        X, out
+            As of `Autoencoder.transform`.
         level : str or None, default=None
             Name of the level; None is the topmost.
 
         Returns
         -------
-        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components)
-            float32 where it holds numbers like X's exactly, else float64.
+        ndarray, or CSR matrix with `sparse_output`, of shape (n_samples, n_components), as from `Autoencoder.transform`
         """
         if level is None:
-            return super().transform(X)
+            return super().transform(X, out=out)
         levels = self._up_to(level)
-        return self._encoded(X, unroll(levels), levels[-1].n_components_, levels[-1].sparse_output)
+        n, sparse = levels[-1].n_components_, levels[-1].sparse_output
+        return self._encoded(X, unroll(levels), n, sparse, out, lambda: [f"{level}_{i}" for i in range(n)])
 
-    def inverse_transform(self, codes: Any, level: str | None = None) -> np.ndarray:
+    def inverse_transform(self, codes: Any, level: str | None = None, *, out: str | Path | None = None) -> Any:
         """Return the reconstructions of the codes of a level.
 
         Parameters
         ----------
-        codes : array or sparse matrix of shape (n_samples, n_components)
-        level : str or None, default=None
-            Name of the level; None is the topmost.
+        codes, level, out
+            As of `Autoencoder.inverse_transform`, and of `transform`.
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_)
-            In the units of the data, float32 where `codes` are, else float64.
+        ndarray of shape (n_samples, n_features), or (n_samples, *sample_shape_), as of `Autoencoder.inverse_transform`
         """
         if level is None:
-            return super().inverse_transform(codes)
+            return super().inverse_transform(codes, out=out)
         levels = self._up_to(level)
-        return self._decoded(codes, unroll(levels), levels[-1].n_components_)
+        return self._decoded(codes, unroll(levels), levels[-1].n_components_, out)
 
     def _up_to(self, level: str) -> list[Autoencoder]:
         """Return the autoencoders of the levels up to the one of this name."""

@@ -1,0 +1,58 @@
+"""Range, mean and variance of features, from one pass over blocks of samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Moments:
+    """Range, mean and variance of each feature, of samples that are given a block at a time.
+
+    Mean and sum of squares are those of the blocks, joined by Chan's update [1]_.
+
+    Parameters
+    ----------
+    n_features : int
+
+    References
+    ----------
+    .. [1] Chan, Golub and LeVeque (1983). Algorithms for computing the sample variance: analysis and
+       recommendations. The American Statistician 37.
+
+    Examples
+    --------
+    >>> moments = Moments(1)
+    >>> moments.update(np.array([[1.0], [2.0]]))
+    >>> moments.update(np.array([[6.0]]))
+    >>> moments.n_samples, moments.low, moments.high, moments.mean, moments.deviation.round(3)
+    (3, array([1.]), array([6.]), array([3.]), array([2.16]))
+    """
+
+    def __init__(self, n_features: int) -> None:
+        self.n_samples = 0
+        self.low, self.high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
+        self.mean, self._squares = np.zeros(n_features), np.zeros(n_features)
+
+    def update(self, rows: np.ndarray) -> None:
+        """Add a block of samples, shape (n, n_features)."""
+        size = max(16, 2**17 // len(self.mean))  # stays in cache as float64
+        for start in range(0, len(rows), size):
+            self._add(rows[start : start + size])
+
+    def _add(self, rows: np.ndarray) -> None:
+        self.low = np.minimum(self.low, rows.min(axis=0))
+        self.high = np.maximum(self.high, rows.max(axis=0))
+        mean = rows.mean(axis=0, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # of great numbers; then the deviation is not finite
+            centred = rows - mean
+            ahead = mean - self.mean
+            share = len(rows) / (self.n_samples + len(rows))
+            self._squares += np.einsum("ij,ij->j", centred, centred) + ahead**2 * self.n_samples * share
+            self.mean += ahead * share
+        self.n_samples += len(rows)
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Standard deviation of each feature."""
+        deviation: np.ndarray = np.sqrt(self._squares / self.n_samples)
+        return deviation

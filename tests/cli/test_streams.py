@@ -1,0 +1,135 @@
+"""Data larger than a window, read and written by the commands as they come."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from embudo import load
+from embudo.data import streams
+from embudo.data.batches import StreamBatches
+
+TRAIN = ("--components", 4, "--epochs", 2, "--batch-size", 20, "--seed", 0, "-q")
+
+
+@pytest.fixture(autouse=True)
+def small_window(monkeypatch):
+    monkeypatch.setattr(streams, "WINDOW", 2**12)
+
+
+@pytest.fixture
+def epochs(monkeypatch):
+    """The epochs of streams that were begun."""
+    original, begun = StreamBatches.epoch, []
+
+    def epoch(self, number):
+        begun.append(number)
+        return original(self, number)
+
+    monkeypatch.setattr(StreamBatches, "epoch", epoch)
+    return begun
+
+
+HELD_OUT = ("--validation-fraction", 0.2)
+
+
+def read(path):
+    match path.suffix:
+        case ".parquet":
+            return pd.read_parquet(path).to_numpy()
+        case ".csv":
+            return pd.read_csv(path).to_numpy()
+        case ".npy":
+            return np.load(path)
+    return next(iter(np.load(path).values()))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "endings"),
+    [
+        ("digits.csv", (), [".csv"]),
+        ("digits.npy", HELD_OUT, [".npy"]),
+        ("digits.parquet", (), [".parquet", ".npz"]),
+        ("images", HELD_OUT, [".npy"]),
+    ],
+)
+def test_large_data_are_streamed_without_being_asked(embudo, files, tmp_path, epochs, source, options, endings):
+    data, model = files / source, tmp_path / "m.safetensors"
+    trained = embudo("train", data, "-o", model, *TRAIN, *options)
+    assert trained.status == 0, trained.err
+    assert epochs == [1, 2]
+    assert f"reconstruction error, {'held-out' if options else 'training'} samples" in trained.out
+    assert float(trained.out.split("PCA's, 4 components")[1].split()[0]) > 0
+    ae, n_samples = load(model), 20 if source == "images" else 200
+    for ending in endings:
+        codes, back, decoded = (tmp_path / f"{name}{ending}" for name in ("codes", "back", "decoded"))
+        assert embudo("encode", model, data, "-o", codes).status == 0
+        assert embudo("reconstruct", model, data, "-o", back).status == 0
+        assert embudo("decode", model, codes, "-o", decoded).status == 0
+        assert read(codes).shape == (n_samples, 4)
+        assert read(back).reshape(n_samples, -1).shape == (n_samples, ae.n_features_in_)
+        np.testing.assert_allclose(read(decoded), read(back), rtol=1e-3, atol=1e-3)
+    assert embudo("diagnose", model, data).status == 0
+
+
+def test_pcas_error_is_that_of_data_in_memory(embudo, files, tmp_path, monkeypatch):
+    printed = []
+    for window in (2**12, 2**27):
+        monkeypatch.setattr(streams, "WINDOW", window)
+        options = ("--validation", files / "digits.npy")
+        trained = embudo("train", files / "digits.npy", "-o", tmp_path / "m.safetensors", *TRAIN, *options)
+        printed.append(float(trained.out.split("PCA's, 4 components")[1].split()[0]))
+    assert printed[0] == pytest.approx(printed[1], rel=1e-3)
+
+
+def test_stacks_and_runs_that_go_on(embudo, files, tmp_path, epochs):
+    stack = ("--stack", "10,4", "--epochs", 2, "--batch-size", 20, "--seed", 0, "-q")
+    trained = embudo("train", files / "digits.parquet", "-o", tmp_path / "s.safetensors", *stack)
+    assert trained.status == 0, trained.err
+    assert len(epochs) > 2
+    runs = ("--run-dir", tmp_path / "run", *TRAIN)
+    for name, begun in (("0", [0, 1, 2]), ("1", [0])):  # epoch 0 tells which training it is
+        epochs.clear()
+        trained = embudo("train", files / "digits.npy", "-o", tmp_path / f"{name}.safetensors", *runs)
+        assert trained.status == 0, trained.err
+        assert epochs == begun
+
+
+def test_folders_of_parquet_and_zarr_arrays_are_read(embudo, digits, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    (tmp_path / "rows").mkdir()
+    for i, part in enumerate(np.array_split(digits, 3)):
+        pd.DataFrame(part).rename(columns=str).to_parquet(tmp_path / "rows" / f"{i}.parquet")
+    zarr.create_array(tmp_path / "x.zarr", data=digits, chunks=(50, 64))
+    for window in (2**12, 2**27):
+        streams.WINDOW = window  # which the fixture sets back
+        for data in ("rows", "x.zarr"):
+            trained = embudo("train", tmp_path / data, "-o", tmp_path / "m.safetensors", *TRAIN)
+            assert trained.status == 0, trained.err
+
+
+def test_folders_of_tables_that_cannot_be_learnt_from_say_why(embudo, tmp_path):
+    pd.DataFrame({"a": [1.0], "name": ["x"]}).to_parquet(tmp_path / "x.parquet")
+    outcome = embudo("train", tmp_path, "-o", tmp_path / "m.safetensors", *TRAIN)
+    assert outcome.status != 0
+    assert "columns that are not numeric: 'name'; leave them out with drop" in outcome.err
+
+
+def test_reconstructions_of_a_stream_of_images_keep_their_names(embudo, files, tmp_path):
+    embudo("train", files / "images", "-o", tmp_path / "m.safetensors", *TRAIN)
+    assert embudo("reconstruct", tmp_path / "m.safetensors", files / "images", "-o", tmp_path / "back").status == 0
+    names = sorted(path.name for path in (tmp_path / "back").iterdir())
+    assert names == [f"tile{i:02}.png" for i in range(20)]
+    with Image.open(tmp_path / "back" / names[0]) as image:
+        assert image.size == (5, 6)
+
+
+def test_there_is_no_half_file(embudo, files, tmp_path):
+    embudo("train", files / "digits.npy", "-o", tmp_path / "m.safetensors", *TRAIN)
+    bad = np.load(files / "digits.npy")
+    bad[150, 7] = np.inf
+    np.save(tmp_path / "bad.npy", bad)
+    outcome = embudo("encode", tmp_path / "m.safetensors", tmp_path / "bad.npy", "-o", tmp_path / "codes.npy")
+    assert outcome.status != 0
+    assert "X holds infinity in row 150, column 7" in outcome.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.npy", "m.safetensors"]
