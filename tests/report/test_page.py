@@ -160,7 +160,7 @@ def test_other_models_and_other_data_are_refused_in_a_sentence(ae):
     classifier = AutoencoderClassifier(Autoencoder(4, training=QUICK), training=QUICK).fit(IMAGES.reshape(300, 64), Y)
     for model in (detector, classifier):
         with pytest.raises(
-            InvalidParameter, match=f"Autoencoder or a StackedAutoencoder; got .*{type(model).__name__}"
+            InvalidParameter, match=f"Autoencoder or a StackedAutoencoder.* of class {type(model).__name__}"
         ):
             Report(model, WINE)
     with pytest.raises(InvalidData, match="expecting 64 features"):

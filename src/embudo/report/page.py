@@ -97,9 +97,8 @@ class Report:
     ) -> None:
         if not isinstance(autoencoder, BaseAutoencoder):
             raise InvalidParameter(
-                "A report is made of an Autoencoder or a StackedAutoencoder; got a model of class "
-                f"{type(autoencoder).__name__}. Those in a classifier or a detector are its autoencoder_ and "
-                "autoencoders_."
+                "A report is made of an Autoencoder or a StackedAutoencoder, such as a detector's autoencoders_; got a "
+                f"model of class {type(autoencoder).__name__}."
             )
         self.facts = autoencoder.diagnose(X)
         self.autoencoder, self.title = autoencoder, title or type(autoencoder).__name__
