@@ -6,14 +6,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 from zoo import digits
 
-from embudo import MLP, Autoencoder, GaussianNoise, StackedAutoencoder, TopK, Training
+from embudo import L2, MLP, Autoencoder, GaussianNoise, StackedAutoencoder, TopK, Training
 from embudo.models.path import stations
 
 QUICK = Training(1)
 
 
 def test_a_fitted_path_knows_its_sizes():
-    ae = Autoencoder(6, encoder=MLP(12), sparsity=TopK(2), training=QUICK).fit(digits(n_samples=50).reshape(-1, 8, 8))
+    ae = Autoencoder(6, encoder=MLP(12), sparsity=TopK(2), penalty=L2(0.1), training=QUICK).fit(
+        digits(n_samples=50).reshape(-1, 8, 8)
+    )
     assert [tuple(station) for station in stations(ae)] == [
         ("x", "8 x 8"),
         ("encoder", "MLP((12,))"),
@@ -21,6 +23,7 @@ def test_a_fitted_path_knows_its_sizes():
         ("code", "6 units, identity"),
         ("decoder", "MLP((12,))"),
         ("x'", "identity"),
+        ("cost", "squared_error + L2(0.1)"),
     ]
 
 

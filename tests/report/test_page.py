@@ -149,12 +149,18 @@ def test_a_table_has_its_features_and_a_stack_its_stages():
     assert list(left.values()) == sorted(left.values(), reverse=True)
 
 
+def test_samples_that_do_not_vary_are_no_share_of_anything(ae):
+    report = ae.report(IMAGES[:1])
+    assert report.summary() == "1 sample of 64 features through 8 code units: they do not vary."
+    assert "nan" not in "".join(finding.what for finding in report.findings)
+
+
 def test_other_models_and_other_data_are_refused_in_a_sentence(ae):
     detector = AnomalyDetector(Autoencoder(2, training=QUICK), random_state=0).fit(WINE)
     classifier = AutoencoderClassifier(Autoencoder(4, training=QUICK), training=QUICK).fit(IMAGES.reshape(300, 64), Y)
     for model in (detector, classifier):
         with pytest.raises(
-            InvalidParameter, match=f"Autoencoder or a StackedAutoencoder; got .*{type(model).__name__}"
+            InvalidParameter, match=f"Autoencoder or a StackedAutoencoder.* of class {type(model).__name__}"
         ):
             Report(model, WINE)
     with pytest.raises(InvalidData, match="expecting 64 features"):

@@ -20,7 +20,7 @@ class Station(NamedTuple):
 
 
 def stations(autoencoder: BaseAutoencoder) -> list[Station]:
-    """Return the stations from samples to reconstructions, of an autoencoder or a stack, fitted or not.
+    """Return the stations from samples to what they cost, of an autoencoder or a stack, fitted or not.
 
     Examples
     --------
@@ -34,6 +34,7 @@ def stations(autoencoder: BaseAutoencoder) -> list[Station]:
     code: 8 units, identity
     decoder: mirrors the encoder
     x': identity
+    cost: squared_error
     """
     size = "samples"
     if hasattr(autoencoder, "n_features_in_"):
@@ -58,6 +59,9 @@ def _halves(autoencoder: Any) -> list[Station]:
         Station("code", f"{size}, {autoencoder.code_activation}"),
         Station("decoder", mirrored or ("mirrors the encoder" if decoder is None else _named(decoder))),
         Station("x'", str(autoencoder.output_activation)),
+        Station(
+            "cost", " + ".join(_named(cost) for cost in (autoencoder.loss, autoencoder.penalty) if cost is not None)
+        ),
     ]
 
 
@@ -71,7 +75,7 @@ def _levels(stack: Any) -> list[Station]:
 
 
 def path_html(autoencoder: BaseAutoencoder) -> str:
-    """Return the path as a row of boxes in HTML, with what it costs below; all of it escaped."""
+    """Return the path as a row of boxes in HTML; all text is escaped."""
     boxes = " &rarr; ".join(
         f'<span style="{BOX}"><b>{html.escape(name)}</b><br>{html.escape(text)}</span>'
         for name, text in stations(autoencoder)
@@ -80,7 +84,7 @@ def path_html(autoencoder: BaseAutoencoder) -> str:
 
 
 def _named(part: Any) -> str:
-    return str(getattr(part, "__qualname__", None) or repr(part))
+    return part if isinstance(part, str) else str(getattr(part, "__qualname__", None) or repr(part))
 
 
 def _times(shape: tuple[int, ...] | None) -> str:

@@ -97,9 +97,8 @@ class Report:
     ) -> None:
         if not isinstance(autoencoder, BaseAutoencoder):
             raise InvalidParameter(
-                "A report is made of an Autoencoder or a StackedAutoencoder; got a model of class "
-                f"{type(autoencoder).__name__}. Those in a classifier or a detector are its autoencoder_ and "
-                "autoencoders_."
+                "A report is made of an Autoencoder or a StackedAutoencoder, such as a detector's autoencoders_; got a "
+                f"model of class {type(autoencoder).__name__}."
             )
         self.facts = autoencoder.diagnose(X)
         self.autoencoder, self.title = autoencoder, title or type(autoencoder).__name__
@@ -183,9 +182,10 @@ class Report:
         """Return the page in a sentence."""
         fvu, pca = self.facts["fvu"], self.facts["pca_fvu"]
         beside = "" if pca is None else f", PCA with as many components {1 - pca:.1%}"
+        explained = f"{1 - fvu:.1%} of the variance is explained{beside}" if fvu == fvu else "they do not vary"
         return (
-            f"{self.n_samples:,} samples of {self.autoencoder.n_features_in_:,} features through "
-            f"{self.autoencoder.n_components_:,} code units: {1 - fvu:.1%} of the variance is explained{beside}."
+            f"{self.n_samples:,} sample{'s' * (self.n_samples > 1)} of {self.autoencoder.n_features_in_:,} features "
+            f"through {self.autoencoder.n_components_:,} code units: {explained}."
         )
 
     def parts(self) -> dict[str, str]:
@@ -265,10 +265,7 @@ class Report:
         if self.facts["pca_fvu"] is not None:
             display = PCAComparisonDisplay.from_estimator(ae, X, ax=blank())
             yield "pca", svg(display, "Variance left unexplained by codes of other sizes")
-        yield (
-            "errors",
-            svg(AnomalyScoreDisplay(self.errors).plot(blank()), "Errors of the samples, between scaled values"),
-        )
+        yield "errors", svg(AnomalyScoreDisplay(self.errors).plot(blank()), "Errors, between scaled values")
         for name, samples in self.extremes.items():
             drawn = ReconstructionDisplay.from_estimator(ae, samples, image_shape=shape, ax=blank())
             yield name, png(drawn, f"The {name} cases, the {name} first")
