@@ -165,13 +165,12 @@ def ranking(content: Content) -> str:
 
 
 def false_alarms(content: Content) -> str:
-    """Draw the shares of new normal rows that were flagged, and the means over sets and seeds."""
+    """Draw the shares of new normal rows that were flagged, mean and deviation over splits."""
     rows = [row for row in content["results"] if row["measure"] == "false alarms"]
     lines = []
-    for name in dict.fromkeys(row["set"] for row in rows):
-        mine = [row for row in rows if row["set"] == name]
-        cells = [span([row["got"] for row in mine if row["asked"] == asked] or [0], ".3f") for asked in (0.01, 0.05)]
-        lines.append((name, str(mine[0]["calibrated_on"]), str(mine[0]["new"]), *cells))
+    for (name,), mine in groups(rows, "set").items():
+        cells = {row["asked"]: f"{row['got']:.4f} ± {row['deviation']:.4f}" for row in mine}
+        lines.append((name, str(mine[0]["calibrated_on"]), str(mine[0]["new"]), *map(cells.get, (0.01, 0.05))))
     means = [f"{statistics.fmean(row['got'] for row in rows if row['asked'] == asked):.4f}" for asked in (0.01, 0.05)]
     head = ("set", "rows to calibrate by", "new normal rows", "flagged of 0.01", "flagged of 0.05")
     return table(head, [*lines, ("mean", "", "", *means)])
