@@ -36,8 +36,16 @@ class TrainingDiverged(EmbudoError, ArithmeticError):
     """A loss stopped being finite; the estimator keeps the last good weights."""
 
 
+class ExportDiffers(EmbudoError, ArithmeticError):
+    """An exported graph that does not compute what the model does; it is not written."""
+
+
 class TrainingInterrupted(UserWarning):
     """Training was stopped by Ctrl-C; the model keeps what it had learnt."""
+
+
+#: what Python and torch raise where a file holds what nobody wrote
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
