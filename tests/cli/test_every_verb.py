@@ -32,6 +32,7 @@ GOOD = {
     "reconstruct": ("-o {o}/out.parquet", "{i}/model.safetensors {i}/rows.csv"),
     "info": ("", "{i}/model.safetensors"),
     "diagnose": ("", "{i}/model.safetensors {i}/rows.csv"),
+    "report": ("-o {o}/out.html --labels {i}/labels.csv", "{i}/model.safetensors {i}/rows.csv"),
     "map": ("-o {o}/out.html --model {i}/model.safetensors", "{i}/rows.csv"),
     "classify train": ("-o {o}/out.safetensors --components 2 --epochs 1 -q --labels {i}/labels.csv", "{i}/rows.csv"),
     "classify predict": ("-o {o}/out.csv", "{i}/classifier.safetensors {i}/rows.csv"),

@@ -27,8 +27,8 @@ from embudo.models.inference import gathered, outputs, passed, result_dtype
 from embudo.models.neighbours import layout
 from embudo.models.path import path_html
 from embudo.nn.network import Network
-from embudo.parts.corruptions import Corruption
 from embudo.nn.standalone import Decoder, Encoder, Reconstructor
+from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import Penalty
 from embudo.parts.sparsities import Sparsity
