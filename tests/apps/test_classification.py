@@ -256,6 +256,14 @@ def test_a_file_whose_classes_do_not_fit_is_refused(tmp_path):
         safetensors.torch.save_file(tensors, path, {"embudo": json.dumps(card | change)})
         with pytest.raises(FileFormatError, match="damaged"):
             load(path)
+    tensors["head.bias"][0] = torch.nan
+    safetensors.torch.save_file(tensors, path, {"embudo": json.dumps(card)})
+    with pytest.raises(FileFormatError, match="A weight of its softmax is not finite"):
+        load(path)
+    tensors["head.\0"] = torch.nan_to_num(tensors.pop("head.bias"))
+    safetensors.torch.save_file(tensors, path, {"embudo": json.dumps(card)})
+    with pytest.raises(FileFormatError, match=r"\\x00"):
+        load(path)
 
 
 def test_minus_one_is_a_class_where_only_one_other_value_is_there():

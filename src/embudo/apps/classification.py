@@ -384,6 +384,8 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
             raise FileFormatError("Its autoencoder has learnt from other features.")
         dtype = next(self.autoencoder_.module_.parameters()).dtype
         weights = {name.removeprefix("head."): weight for name, weight in tensors.items()}
+        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+            raise FileFormatError("A weight of its softmax is not finite.")
         self._attach_head(Runtime(torch.device(device), dtype), weights)
         if card["frozen"]:
             self.autoencoder = FrozenEstimator(self.autoencoder_)
