@@ -369,6 +369,8 @@ def saved(path, model, change=lambda card: None, weights=lambda tensors: None):
     with safetensors.safe_open(path, framework="pt") as file:
         card = json.loads(file.metadata()["embudo"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    del card["checksum"]
+    card["format_version"] = 1  # which has none
     change(card)
     weights(tensors)
     safetensors.torch.save_file(tensors, path, metadata={"embudo": json.dumps(card)})
@@ -415,7 +417,21 @@ FORGED = {
     "an absurd shape": (of_card(sample_shape=[10**12]), r"do not have 6 features"),
     "unknown scaling": (of_card(scaling="cubic"), r"The scaling must be one of .*; got 'cubic'"),
     "scaling that is not said": (of_card(scaling=None), r"scales, but no scaling"),
+    "names as one text": (of_card(feature_names_in="abcdef"), r"does not name its 6 features"),
+    "a shape of less than nothing": (of_card(sample_shape=[-1, -6]), r"do not have 6 features"),
     "history that is no table": (of_card(history={"loss": 5}), r"history is not a table"),
+    "a ragged history": (
+        of_card(history={"loss": [1.0, 2.0], "epoch": [1]}),
+        r"history is not a table of columns of one",
+    ),
+    "a history of lists": (of_card(history={"loss": [[1.0]]}), r"history is a table of neither numbers nor text"),
+    "infinite seed": (of_card(seed=INF), r"cannot convert float infinity to integer"),
+    "functions without names": (of_card(callables=[["loss"]]), r"its description cannot be read"),
+    "functions that are no parameters": (of_card(callables={"a b": "f"}), r"its callables have no names"),
+    "a writer of several lines": (
+        of_card(format_version=99, versions={"embudo": "2\nError"}),
+        r"its version is none",
+    ),
     "seed as text": (of_card(seed="x"), r"invalid literal"),
     "description without version": (lambda card: card.pop("format_version"), r"'format_version' is missing"),
     "description without parameters": (lambda card: card.pop("params"), r"'params' is missing"),
@@ -456,6 +472,11 @@ TENSORS = {
         r"scaling is not 6 finite",
     ),
     "scales of zero": (replaced("scaler.scale", torch.zeros(6, dtype=torch.float64)), r"not all greater than 0"),
+    "scales that vanish": (
+        replaced("scaler.scale", torch.full((6,), 1e-320, dtype=torch.float64)),
+        r"scales are too small for the offsets",
+    ),
+    "a weight that is NaN": (replaced("encoder.0.bias", torch.full((4,), NAN)), r"A weight is not finite"),
     "scales that are NaN": (replaced("scaler.scale", torch.full((6,), NAN, dtype=torch.float64)), r"is not 6 finite"),
     "scales missing": (lambda tensors: tensors.pop("scaler.scale"), r"'scaler\.scale' is missing"),
 }
@@ -467,6 +488,16 @@ def test_a_model_file_with_forged_tensors(what, fitted, tmp_path):
     path = saved(tmp_path / "m.safetensors", fitted, weights=weights)
     with pytest.raises(FileFormatError, match=rf"^'.*m\.safetensors' is damaged.*{words}") as error:
         load(path)
+    one_sentence(error)
+
+
+def test_a_bit_that_was_flipped_in_a_weight_is_noticed(fitted, tmp_path):
+    fitted.save(tmp_path / "m.safetensors")
+    file = bytearray((tmp_path / "m.safetensors").read_bytes())
+    file[-1] ^= 1
+    (tmp_path / "m.safetensors").write_bytes(file)
+    with pytest.raises(FileFormatError, match=r"m\.safetensors' is damaged: it does not hold what was saved") as error:
+        load(tmp_path / "m.safetensors")
     one_sentence(error)
 
 

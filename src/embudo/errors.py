@@ -36,8 +36,16 @@ class TrainingDiverged(EmbudoError, ArithmeticError):
     """A loss stopped being finite; the estimator keeps the last good weights."""
 
 
+class ExportDiffers(EmbudoError, ArithmeticError):
+    """An exported graph that does not compute what the model does; it is not written."""
+
+
 class TrainingInterrupted(UserWarning):
     """Training was stopped by Ctrl-C; the model keeps what it had learnt."""
+
+
+#: what Python and torch raise where a file holds what nobody wrote
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -52,6 +60,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def printable(text: str) -> str:
+    r"""Return `text` with escapes for what would command a terminal: a file may hold it.
+
+    Examples
+    --------
+    >>> printable("\x1b[31mred")
+    '\\x1b[31mred'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def reason(error: BaseException) -> str:
     r"""Return what another library's error says as the end of a sentence: one short line, without a full stop.
 
@@ -61,6 +80,7 @@ def reason(error: BaseException) -> str:
     'too long: 3 > 2'
     """
     words = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split()).rstrip(".")
+    words = printable(words)
     return (words if len(words) <= 200 else words[:200].rstrip(". ")) or type(error).__name__
 
 

@@ -244,10 +244,26 @@ def test_a_file_whose_classes_do_not_fit_is_refused(tmp_path):
     classifier().fit(X[LEARNT], Y[LEARNT]).save(path)
     with safetensors.safe_open(path, "pt") as file:
         card, tensors = json.loads(file.metadata()["embudo"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    for change in ({"classes": [1, 2]}, {"classes_type": "|O"}, {"classes": None}, {"inner": []}):
+    del card["checksum"]
+    card["format_version"] = 1  # which has none
+    for change in (
+        {"classes": [1, 2]},
+        {"classes": card["classes"][::-1]},
+        {"classes_type": "|O"},
+        {"classes": None},
+        {"inner": []},
+    ):
         safetensors.torch.save_file(tensors, path, {"embudo": json.dumps(card | change)})
         with pytest.raises(FileFormatError, match="damaged"):
             load(path)
+    tensors["head.bias"][0] = torch.nan
+    safetensors.torch.save_file(tensors, path, {"embudo": json.dumps(card)})
+    with pytest.raises(FileFormatError, match="A weight of its softmax is not finite"):
+        load(path)
+    tensors["head.\0"] = torch.nan_to_num(tensors.pop("head.bias"))
+    safetensors.torch.save_file(tensors, path, {"embudo": json.dumps(card)})
+    with pytest.raises(FileFormatError, match=r"\\x00"):
+        load(path)
 
 
 def test_minus_one_is_a_class_where_only_one_other_value_is_there():

@@ -426,6 +426,9 @@ def test_a_damaged_file_is_refused(tmp_path):
     with safetensors.safe_open(tmp_path / "detector.safetensors", "pt") as file:
         tensors, card = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["embudo"])  # noqa: SIM118
 
+    del card["checksum"]
+    card["format_version"] = 1  # which has none
+
     def changed(tensors=tensors, **entries):
         path = tmp_path / "changed.safetensors"
         safetensors.torch.save_file(tensors, path, metadata={"embudo": json.dumps(card | entries)})
@@ -434,12 +437,15 @@ def test_a_damaged_file_is_refused(tmp_path):
     assert load(changed()).offset_ == quick.offset_
     columns = [dict(column) for column in card["table"]]
     columns[4]["shares"] = [0.5]
+    no_text = [dict(column) for column in card["table"]]
+    no_text[4]["categories"] = ["\ud800", *no_text[4]["categories"][1:]]
     for path in (
         changed(tensors={**tensors, "score0.mean": tensors["score0.mean"][:3]}),
         changed(tensors={**tensors, "score0.mean": torch.full_like(tensors["score0.mean"], torch.nan)}),
         changed(tensors={k: v for k, v in tensors.items() if k != "score0.matrix"}),
         changed(table=None),
         changed(table=columns),
+        changed(table=no_text),
         changed(offset=None),
         changed(false_alarm_rate=0.1),
     ):

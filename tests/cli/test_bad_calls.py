@@ -40,6 +40,7 @@ CASES = {
     "model missing": ("info {f}/no.safetensors", 1, "no.safetensors"),
     "model is a folder": ("encode {f} {f}/digits.csv -o {o}/codes.npy", 1, "model file"),
     "wrong number of features": ("encode {f}/digits.safetensors {b}/narrow.npy -o {o}/codes.npy", 1, "3 features"),
+    "other columns": ("encode {f}/digits.safetensors {b}/names.csv -o {o}/codes.npy", 1, "unseen at fit time: - q0"),
     "codes of wrong width": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/x.npy", 1, "(n_samples, 4)"),
     "not images": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/folder", 2, "not fitted on images"),
     "over the originals": ("reconstruct {f}/images.safetensors {f}/images -o {f}/images", 2, "name another"),
@@ -105,6 +106,7 @@ def bad(tmp_path_factory):
     (folder / "some.csv").write_text("label\na\nb\n")
     (folder / "real.csv").write_text("".join(f"{i / 7}\n" for i in range(200)))
     (folder / "other.csv").write_text("label\n" + "a\n" * 200)
+    (folder / "names.csv").write_text(",".join(f"q{i}" for i in range(64)) + "\n" + ",".join("1" * 64) + "\n")
     (folder / "key.toml").write_text("epoch = 3\n")
     (folder / "bad.toml").write_text("epochs = \n")
     (folder / "value.toml").write_text("epochs = 2.5\n")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from embudo import load
+from embudo import Autoencoder, StackedAutoencoder, Training, load
 from embudo.data.batches import split
 
 SOURCES = {"digits.csv": (), "digits.parquet": (), "digits.npy": (), "digits.npz": ("--key", "train")}
@@ -126,6 +126,15 @@ def test_info_of_data(embudo, files):
     assert facts["columns_not_numeric"] == ["name"]
     assert "pixel0" in facts["constant_columns"]
     assert "images" in embudo("info", files / "images").out
+
+
+def test_what_a_file_holds_does_not_command_the_terminal(embudo, tmp_path):
+    X = pd.DataFrame(np.random.default_rng(0).random((20, 2)), columns=["a", "b"])
+    levels = [("\x1b[31mred", Autoencoder(2, training=Training(1))), ("top", Autoencoder(1, training=Training(1)))]
+    StackedAutoencoder(levels, training=Training(1), random_state=0).fit(X).save(tmp_path / "m.safetensors")
+    out = embudo("info", tmp_path / "m.safetensors").out
+    assert "\\x1b[31mred" in out
+    assert "\x1b" not in out
 
 
 def test_summary_measures_what_the_model_has_not_seen(embudo, files, tmp_path):

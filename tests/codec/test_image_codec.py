@@ -19,6 +19,7 @@ from embudo.codec.tiles import segments
 from embudo.codec.transform import decoded, overlapped_blocks, principal_axes
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.metrics.reconstruction import psnr
+from embudo.models.persistence import read, write
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (8, 8), (9, 1), (63, 65), (3, 600), (520, 1030)])
@@ -239,6 +240,26 @@ def test_damaged_files_of_codecs_are_refused(codec, tmp_path):
         path.write_bytes(good[:end])
         with pytest.raises(FileFormatError, match=r"codec\.safetensors"):
             ImageCodec.load(path)
+
+
+@pytest.mark.parametrize(
+    ("entries", "kind", "words"),
+    [
+        ({"history": [1]}, None, "its curve is not a table"),
+        ({"history": {"loss": [1.0]}}, None, "its curve is of something else"),
+        ({"training_history": {"networks": {"loss": 1}}}, None, "its history is not a table"),
+        ({}, torch.bfloat16, "bfloat16"),
+    ],
+)
+def test_forged_files_of_codecs_are_refused(codec, tmp_path, entries, kind, words):
+    path = tmp_path / "codec.safetensors"
+    codec.save(path)
+    card, tensors = read(path)
+    if kind is not None:
+        tensors["shrinkage"] = tensors["shrinkage"].to(kind)
+    write(path, card | entries, tensors)  # by torch, which knows more types
+    with pytest.raises(FileFormatError, match=f"(?i){words}"):
+        ImageCodec.load(path)
 
 
 def test_another_model_is_told_apart(codec, grey_codec, small):

@@ -15,6 +15,7 @@ from zoo import COMPOSITIONS, SIGMOIDS, digits
 
 from embudo import L1, MLP, SGD, Autoencoder, BatchTopK, KLSparsity, MaskingNoise, TopK, Training, load
 from embudo.data.batches import Batches
+from embudo.data.files import checksum
 from embudo.engine import checkpoint
 from embudo.errors import EmbudoError, FileFormatError, InvalidParameter, TrainingInterrupted
 from embudo.nn.sparsity import DEAD_AFTER
@@ -211,7 +212,9 @@ def rewritten(path: Path, change) -> None:
     with safetensors.safe_open(path, framework="pt") as file:
         card = json.loads(file.metadata()["embudo_training"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    del card["checksum"]
     change(card, tensors)
+    card["checksum"] = checksum(card, tensors)  # as who forges a file would
     safetensors.torch.save_file(tensors, path, metadata={"embudo_training": json.dumps(card)})
 
 
@@ -220,6 +223,7 @@ DAMAGES = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "garbage": lambda path: path.write_bytes(bytes(range(256)) * 9),
     "a model": lambda path: Autoencoder(3, training=QUICK).fit(digits()).save(path),
+    "a bit flipped": lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])),
     "without history": lambda path: rewritten(path, lambda card, tensors: card.pop("history")),
     "without a position": lambda path: rewritten(path, lambda card, tensors: card.update(position=None)),
     "without a generator": lambda path: rewritten(path, lambda card, tensors: tensors.pop("generator")),
@@ -228,7 +232,7 @@ DAMAGES = {
     "of no weight": lambda path: rewritten(
         path, lambda card, tensors: tensors.update({"optimizer.9.x": torch.ones(1)})
     ),
-    "of another version": lambda path: rewritten(path, lambda card, tensors: card.update(format_version=2)),
+    "of another version": lambda path: rewritten(path, lambda card, tensors: card.update(format_version=1)),
 }
 
 

@@ -118,6 +118,8 @@ def test_history_is_a_table_that_pandas_reads():
     assert list(table.epoch) == [1, 2, 3, 4]
     np.testing.assert_allclose(table.loss, table.reconstruction + table.l2)
     assert (table[["validation_loss", "seconds", "samples_per_second", "learning_rate"]] > 0).all(axis=None)
+    table = pd.DataFrame(ae.partial_fit(digits()).history_)  # which holds nothing out
+    assert list(table.validation_loss.isna()) == [False] * 4 + [True]
 
 
 def test_early_stopping_restores_the_best_weights():

@@ -16,6 +16,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from embudo.apps.export import classifier_graph
 from embudo.apps.labels import UNLABELLED, class_weights, known_labels, split_labelled
 from embudo.data.arrays import Matrix
 from embudo.data.batches import Rows, TensorRows, make_rows
@@ -28,6 +29,7 @@ from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import BaseAutoencoder
 from embudo.models.composed import Composed, cpu_weights
+from embudo.models.export import Exportable, Graph
 from embudo.models.inference import outputs, result_dtype
 from embudo.nn.layers import Dense, initialise
 from embudo.nn.network import Classifier
@@ -42,7 +44,7 @@ WRITABLE = "iubfU"  #: kinds of labels that a file can hold: numbers, truth valu
 Labelled = tuple[Matrix, np.ndarray]
 
 
-class AutoencoderClassifier(ClassifierMixin, Composed):
+class AutoencoderClassifier(ClassifierMixin, Exportable):
     """Classifies by the code of an autoencoder that has learnt from all samples, with labels or without.
 
     An autoencoder or a stack is trained on all samples. A softmax layer is put on its code and learns from the samples
@@ -127,6 +129,7 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
         }
     )
     _example_parts = MappingProxyType({"corruption": MaskingNoise(0.3)})
+    _graphs = ("classifier",)
 
     def __init__(
         self,
@@ -353,6 +356,9 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
             logits[where] = block
         return logits
 
+    def _graph(self, part: str) -> Graph:
+        return classifier_graph(self)
+
     # ------------------------------------------------------------------ files and copies
 
     def _inner(self) -> dict[str, Composed]:
@@ -371,11 +377,15 @@ class AutoencoderClassifier(ClassifierMixin, Composed):
             raise FileFormatError(f"Its classes cannot be of type {kind}.")
         self.autoencoder_ = inner["autoencoder"]
         self.classes_ = np.array(card["classes"], str if kind.kind == "U" else kind)  # as long as the longest
+        if self.classes_.ndim != 1 or not (self.classes_[:-1] < self.classes_[1:]).all():
+            raise FileFormatError("Its classes are not different labels in order.")
         self.training_ = self._part("training", Training)
         if self.autoencoder_.n_features_in_ != self.n_features_in_:
             raise FileFormatError("Its autoencoder has learnt from other features.")
         dtype = next(self.autoencoder_.module_.parameters()).dtype
         weights = {name.removeprefix("head."): weight for name, weight in tensors.items()}
+        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+            raise FileFormatError("A weight of its softmax is not finite.")
         self._attach_head(Runtime(torch.device(device), dtype), weights)
         if card["frozen"]:
             self.autoencoder = FrozenEstimator(self.autoencoder_)

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from embudo.apps.calibration import CalibratedOutlierMixin, Calibration, check_contamination, threshold
-from embudo.apps.judgement import Judges, fit_scaled, partitions, scaled, subsample, variant
+from embudo.apps.export import detector_graph
+from embudo.apps.judgement import Judges, dense, fit_scaled, partitions, scaled, subsample, variant
 from embudo.apps.scores import SCORES, Score, check_shape, restored
 from embudo.data.arrays import Matrix
 from embudo.data.sampling import EvenSample
@@ -22,6 +23,7 @@ from embudo.errors import FileFormatError, InvalidParameter, check_choice, check
 from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import BaseAutoencoder
 from embudo.models.composed import Composed
+from embudo.models.export import Exportable, Graph
 from embudo.models.tabular import Tabular
 from embudo.parts.architectures import MLP
 from embudo.parts.corruptions import GaussianNoise
@@ -36,7 +38,7 @@ SUBSAMPLED = 4  #: autoencoders that learn from few samples, where some of these
 MOST_SAMPLED = 2_000  #: samples at most that set a threshold which is not a share of all
 
 
-class AnomalyDetector(CalibratedOutlierMixin, Tabular):
+class AnomalyDetector(CalibratedOutlierMixin, Tabular, Exportable):
     """Finds anomalies: samples that an autoencoder, having learnt what is normal, does not reproduce.
 
     Parameters
@@ -135,6 +137,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
         }
     )
 
+    _graphs = ("detector",)
     autoencoders_: list[BaseAutoencoder]
     scores_: list[Score]
     n_subsampled_: int
@@ -333,11 +336,29 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular):
     def _judges(self) -> Judges:
         return Judges(self.autoencoders_, self.scores_, self.n_subsampled_, self.table_)
 
+    @property
+    def _takes_gaps(self) -> bool:
+        return self.sample_shape_ is None and self._fills()
+
     def _fills(self) -> bool:
         # the network is given 0 for a value that is missing, which is its mean then
         return all(autoencoder.scaler_.kind == "standard" for autoencoder in self.autoencoders_)
 
-    # ------------------------------------------------------------------ files and copies
+    # ------------------------------------------------------------------ files, copies and exports
+
+    def _graph(self, part: str) -> Graph:
+        return detector_graph(self)
+
+    def _random_samples(self) -> np.ndarray:
+        samples = self.autoencoders_[0]._random_samples()
+        if self._takes_gaps:
+            samples[::4, 0] = np.nan
+        return samples
+
+    def _given_samples(self, X: Any) -> np.ndarray:
+        rows = self._accepted(X, reset=False)
+        samples: np.ndarray = self._in_shape(dense(rows))
+        return samples
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+import torch
 from sklearn.base import clone
+from torch import nn
 
 from embudo.apps.scores import Score
 from embudo.data.arrays import Matrix
@@ -18,6 +20,7 @@ from embudo.data.batches import block_rows
 from embudo.data.scaling import Scaler
 from embudo.data.tables import TableEncoder
 from embudo.models.base import BaseAutoencoder
+from embudo.models.export import standalone
 from embudo.parts.training import Training
 
 FEW = 16  #: samples that a subsampled autoencoder learns from
@@ -96,6 +99,16 @@ class Judges:
             known = np.where(np.isnan(values), 0, weights).sum(axis=1)
             share = np.where(known > 0, known, 1) / weights.sum()
             yield Judged(where, parts.sum(axis=1) / share, parts, expected)
+
+    def modules(self, shape: Sequence[int]) -> list[nn.Module]:
+        """Return torch modules from samples of a shape, NaN where there is no value, to what each judge says."""
+        modules: list[nn.Module] = []
+        for autoencoder, score in zip(self.autoencoders, self.scores, strict=True):
+            network, scaling = standalone(autoencoder.module_, autoencoder.scaler_, shape)
+            dtype = next(network.parameters()).dtype
+            arrays = {name: torch.from_numpy(array).to(dtype) for name, array in score.arrays().items()}
+            modules.append(nn.Sequential(scaling, score.module(network, **arrays)))
+        return modules
 
     @property
     def shares(self) -> list[float]:

@@ -7,11 +7,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf
+from torch import nn
 
 from embudo.data.scaling import Scaler
 from embudo.errors import FileFormatError
 from embudo.models.base import BaseAutoencoder
 from embudo.models.inference import outputs
+from embudo.nn.anomaly import CodeDensity, DenoisingError, SquaredError, WhitenedError
 
 MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature: their covariance is too large
 NOISE_LEVELS = (0.0, 0.4, 0.8)  #: standard deviations of the noise that a sample is given, in those of the features
@@ -33,6 +35,7 @@ class Score:
 
     needs_held_out: ClassVar[bool] = False
     equalises: ClassVar[bool] = False
+    module: ClassVar[type[nn.Module]]  #: what computes it in torch, of a network and `arrays`
 
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
         """Learn what is usual, from scaled samples that the autoencoder has not learnt from where there are any."""
@@ -72,6 +75,8 @@ class Score:
 class Squared(Score):
     """``sum_j (x_j - x'_j)^2``, between scaled values."""
 
+    module = SquaredError
+
     def parts(self, autoencoder: BaseAutoencoder, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return squared residuals and reconstructions."""
         expected = passed(autoencoder, "forward", z)
@@ -92,6 +97,7 @@ class Whitened(Score):
     """
 
     needs_held_out = equalises = True
+    module = WhitenedError
 
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
         """Learn mean and covariance of the residuals."""
@@ -125,6 +131,8 @@ class Denoising(Score):
     .. [1] Sattarov, Schreyer and Borth (2025). arXiv 2508.00758.
     """
 
+    module = DenoisingError
+
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
         """Draw the noise, and measure the mean error at each level."""
         z = z[:FEW]
@@ -155,8 +163,9 @@ class Denoising(Score):
     def restore(self, arrays: Mapping[str, np.ndarray], autoencoder: BaseAutoencoder) -> Self:
         """Set the noise, and the mean error at each level."""
         self.noise, self.usual = arrays["noise"], arrays["usual"]
-        check_shape(self.noise, (len(NOISE_LEVELS), autoencoder.n_features_in_))
-        check_shape(self.usual, (len(NOISE_LEVELS),))
+        n_levels = max(1, len(self.usual))  # as many as there were when the file was written
+        check_shape(self.noise, (n_levels, autoencoder.n_features_in_))
+        check_shape(self.usual, (n_levels,))
         return self
 
 
@@ -166,6 +175,8 @@ class Density(Score):
     Mean m and covariance S are those of the codes, S shrunk as in `Whitened`. Features have the share in it that they
     have in the squared error.
     """
+
+    module = CodeDensity
 
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
         """Learn mean and covariance of the codes."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,9 +105,20 @@ def _results(work: Callable[[Job, Any], Result], jobs: Sequence[Job], settings: 
 
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _use_one_thread) as pool:
         try:
-            yield from pool.map(work, jobs, [settings] * len(jobs))
+            with _interrupts_ignored():  # by the workers, which inherit it: Ctrl-C reaches them too
+                results = pool.map(work, jobs, [settings] * len(jobs))
+            yield from results
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _use_one_thread() -> None:

@@ -11,6 +11,7 @@ import click
 from embudo.cli.options import PATH, DataSource, data_options
 from embudo.cli.output import json_text
 from embudo.cli.tables import print_facts
+from embudo.errors import printable
 
 if TYPE_CHECKING:
     from embudo.apps.denoising import ImageDenoiser
@@ -43,7 +44,7 @@ def in_lines(facts: dict[str, Any], indent: str = "") -> Iterator[tuple[str, str
     """Yield name and text of each fact; what has parts with facts of their own is followed by these, indented."""
     for name, value in facts.items():
         has_parts = isinstance(value, dict) and any(isinstance(part, dict) for part in value.values())
-        yield indent + name.replace("_", " "), "" if has_parts else _text(value)
+        yield indent + printable(name.replace("_", " ")), "" if has_parts else printable(_text(value))
         if has_parts:
             yield from in_lines(value, indent + "  ")
 

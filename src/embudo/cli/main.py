@@ -5,8 +5,12 @@ Neither this module nor those of the verbs import torch, scikit-learn, pandas or
 
 from __future__ import annotations
 
+import contextlib
+import io
+import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -31,6 +35,7 @@ VERBS = (
     "map",
     "classify",
     "detect",
+    "export",
 )
 
 
@@ -74,10 +79,16 @@ def commands(ctx: click.Context, debug: bool) -> None:
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 when done, 1 for a failed job, 2 for wrong use, 130 for Ctrl-C."""
+    """Run the command line and exit.
+
+    The status is 0 when done, 1 for a failed job, 2 for wrong use, 130 for Ctrl-C, 143 for SIGTERM.
+    """
     options: dict[str, Any] = {"debug": False}
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # the name of a file may be no text
     try:
-        with warnings.catch_warnings():  # puts showwarning back
+        with warnings.catch_warnings(), ended_by_sigterm():  # the first puts showwarning back
             status = commands.main(args, prog_name="embudo", standalone_mode=False, obj=options)
     except Exception as error:
         if options["debug"] and not isinstance(error, click.Abort | click.ClickException):
@@ -85,6 +96,20 @@ def main(args: list[str] | None = None) -> NoReturn:
         status, sentence = explain(error)
         click.echo(sentence, err=True)
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the work as an error does: files that are half written go, other processes end too."""
+
+    def leave(number: int, frame: Any) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def explain(error: Exception) -> tuple[int, str]:
@@ -97,17 +122,21 @@ def explain(error: Exception) -> tuple[int, str]:
             hint = f" ('{command} --help' tells more.)" if command else ""
             return error.exit_code, f"Error: {' '.join(error.format_message().split())}{hint}"
         case InvalidParameter():
-            return 2, f"Error: {error}"
+            return 2, f"Error: {_one_line(error)}"
         case MemoryError():
             return 1, f"Error: Out of memory: {reason(error)}."
         case OSError() if error.strerror:
             where = f"'{error.filename}': " if error.filename else ""
             return 1, f"Error: {where}{error.strerror}."
         case EmbudoError():
-            return 1, f"Error: {error}"
+            return 1, f"Error: {_one_line(error)}"
         case ValueError() | OSError():
             return 1, f"Error: {reason(error)}."
     raise error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).splitlines())
 
 
 def _say_warning(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:

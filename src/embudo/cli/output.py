@@ -45,7 +45,7 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
         If its folder is missing or not writable, or a folder is in its place.
     """
     if path.suffix.lower() not in endings:
-        allowed = ", ".join(ending or "none (a folder of images)" for ending in endings)
+        allowed = ", ".join(ending or "none (a folder)" for ending in endings)
         raise InvalidParameter(f"Cannot tell what to write from the ending of '{path}': it must be one of {allowed}.")
     if not path.parent.is_dir():
         raise FileFormatError(f"Cannot write '{path}': there is no folder '{path.parent}'.")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 import torch
 
@@ -18,16 +16,14 @@ from embudo.codec.entropy import N_TABLES, Tables
 from embudo.codec.prior import Prior
 from embudo.codec.quantize import Quantizer
 from embudo.codec.streams import StreamCoder
-from embudo.data.files import write_atomically
-from embudo.errors import FileFormatError, check_choice, check_number, reason
+from embudo.engine.history import restored
+from embudo.errors import UNREADABLE, FileFormatError, check_choice, check_number, reason
 from embudo.models.composed import cpu_weights
-from embudo.models.persistence import read_card
+from embudo.models.persistence import read, write
 from embudo.parts.expression import parse
 
 if TYPE_CHECKING:
     from embudo.codec.image_codec import ImageCodec
-
-FORMAT_VERSION = 1
 
 
 def tensors_of(codec: ImageCodec) -> dict[str, np.ndarray]:
@@ -55,7 +51,6 @@ def model_id(tensors: dict[str, np.ndarray]) -> str:
 def save(codec: ImageCodec, path: str | Path) -> None:
     """Write a fitted codec to one file, as a whole or not at all."""
     card = {
-        "format_version": FORMAT_VERSION,
         "class": "ImageCodec",
         "params": {name: repr(value) for name, value in codec.get_params(deep=False).items()},
         "callables": {},
@@ -66,7 +61,7 @@ def save(codec: ImageCodec, path: str | Path) -> None:
         "training_history": codec.training_history_,
         "versions": {"embudo": embudo.__version__, "torch": torch.__version__, "numpy": np.__version__},
     }
-    write_atomically(path, safetensors.numpy.save(tensors_of(codec), metadata={"embudo": json.dumps(card)}))
+    write(path, card, tensors_of(codec), safetensors.numpy.save)
 
 
 def load(path: str | Path) -> ImageCodec:
@@ -77,12 +72,10 @@ def load(path: str | Path) -> ImageCodec:
     FileFormatError
         If the file is missing, damaged, not a codec, or written by a newer version.
     """
-    card = read_card(path)
-    with safetensors.safe_open(path, framework="np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    card, tensors = read(path, "np")
     try:
         codec = _restore(card, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise FileFormatError(f"'{path}' is damaged or not a codec of this embudo: {reason(error)}.") from None
     if card.get("model_id") != codec.model_id_:
         raise FileFormatError(f"'{path}' is damaged: its weights are not those that it was saved with.")
@@ -113,6 +106,9 @@ def _restore(card: dict[str, Any], tensors: dict[str, np.ndarray]) -> ImageCodec
     if shrinkage.shape != (N_TABLES, 4) or shrinkage.dtype != np.float32 or not (np.abs(shrinkage) <= 1).all():
         raise ValueError("its reconstruction points are not numbers from -1 to 1")
     codec.coder_ = StreamCoder(prior, Quantizer(Tables(tensors["tables"]), shrinkage))
-    codec.history_, codec.training_history_ = card["history"], card["training_history"]
+    codec.history_ = restored(card["history"], "curve")
+    if list(codec.history_) not in ([], ["quality", "bits_per_pixel", "psnr"]):
+        raise ValueError("its curve is of something else")
+    codec.training_history_ = {stage: restored(table, "history") for stage, table in card["training_history"].items()}
     codec.model_id_ = model_id(tensors)
     return codec

@@ -69,6 +69,9 @@ class Scaler:
                 raise InvalidData(f"The scaling is not {n_features} finite numbers.")
         if not (scale > 0).all():
             raise InvalidData("The scales are not all greater than 0.")
+        with np.errstate(over="ignore"):
+            if not np.isfinite([1 / scale.min(), *(offset / scale)]).all():
+                raise InvalidData("The scales are too small for the offsets.")
         return cls(kind, offset, scale)
 
 

@@ -270,4 +270,5 @@ def _words(values: Any) -> np.ndarray:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    """Tell whether a value is text that UTF-8 can hold."""
+    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from embudo.data.batches import Rows
-from embudo.data.files import write_atomically
-from embudo.engine.history import History
+from embudo.data.files import checksum, utf8_name, write_atomically
+from embudo.engine.history import History, restored
 from embudo.engine.loop import AutogradStep, BatchSource
-from embudo.errors import FileFormatError, InvalidParameter, reason
+from embudo.errors import UNREADABLE, FileFormatError, InvalidParameter, reason
 from embudo.parts.training import Training
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CARD = "embudo_training"  #: what the description is called in the file's metadata
 REST = 20  #: how many times as long as a write took none follows, so that writing costs less than 5 %
 
@@ -105,14 +105,16 @@ class RunFolder:
             return None
         mend = f"delete '{self.path.parent}' to begin anew, or give Training.run_dir another folder"
         try:
-            with safetensors.safe_open(self.path, framework="pt") as file:
+            with utf8_name(self.path) as name, safetensors.safe_open(name, framework="pt") as file:
                 card = json.loads(file.metadata()[CARD])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             version, fingerprint = card["format_version"], card["fingerprint"]
+            if version == FORMAT_VERSION and card.pop("checksum") != checksum(card, tensors):
+                raise ValueError("it does not hold what was written")
             position = Position(**card["position"])
             position.best = position.best and tuple(position.best)  # JSON made it a list
-            columns = {str(name): list(column) for name, column in card["history"].items()}
-        except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            columns = restored(card["history"], "history")
+        except (safetensors.SafetensorError, OSError, *UNREADABLE) as error:
             raise FileFormatError(f"'{self.path}' is damaged ({reason(error)}): {mend}.") from None
         if version != FORMAT_VERSION:
             raise FileFormatError(f"'{self.path}' was written by another version of embudo: {mend}.")
@@ -123,7 +125,7 @@ class RunFolder:
             )
         try:
             restore(self.step, self.copies, tensors)
-        except (LookupError, ValueError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise FileFormatError(f"'{self.path}' is damaged ({reason(error)}): {mend}.") from None
         history.update(columns)
         return position
@@ -149,7 +151,8 @@ class RunFolder:
             "history": history,
         }
         tensors = state(self.step, self.copies)
-        write_atomically(self.path, safetensors.torch.save(tensors, metadata={CARD: json.dumps(card)}))
+        text = json.dumps(card | {"checksum": checksum(card, tensors)})
+        write_atomically(self.path, safetensors.torch.save(tensors, metadata={CARD: text}))
         ended = time.monotonic()
         self.due = ended + REST * (ended - started)
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Any
+
+from embudo.errors import FileFormatError
 
 #: columns by name, all of one length; ``pandas.DataFrame(history)`` is the table
 History = dict[str, list[float]]
@@ -52,5 +56,23 @@ def append(history: History, epoch: Epoch) -> None:
         "seconds": epoch.seconds,
         "samples_per_second": epoch.samples_per_second,
     }
-    for name, value in row.items():
-        history.setdefault(name, []).append(value)
+    n_before = max(map(len, history.values()), default=0)
+    for name in {**history, **row}:  # what was not measured, such as a validation in other calls of fit, is NaN
+        history.setdefault(name, [math.nan] * n_before).append(row.get(name, math.nan))
+
+
+def restored(table: Any, what: str) -> dict[str, list[Any]]:
+    """Return a table that a file holds, called `what`: columns of one length, of numbers and text.
+
+    Raises
+    ------
+    FileFormatError
+        If it is none.
+    """
+    good = isinstance(table, dict) and all(isinstance(column, list) for column in table.values())
+    if not good or len(set(map(len, table.values()))) > 1:
+        raise FileFormatError(f"Its {what} is not a table of columns of one length.")
+    if not all(isinstance(value, int | float | str) for column in table.values() for value in column):
+        raise FileFormatError(f"Its {what} is a table of neither numbers nor text.")
+    columns: dict[str, list[Any]] = table
+    return columns

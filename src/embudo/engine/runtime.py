@@ -15,6 +15,10 @@ from embudo.parts.training import Training
 #: products below this many multiply-adds a step lose more to a second thread's start than they gain
 SMALL_STEP = 20_000_000
 
+if hasattr(os, "register_at_fork"):
+    # OpenMP's threads do not outlive a fork: a child that asks for one of them waits for ever
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:

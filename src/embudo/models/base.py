@@ -22,11 +22,12 @@ from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import Reconstruction
 from embudo.engine.progress import say
 from embudo.errors import InvalidData, InvalidParameter
-from embudo.models.composed import Composed
+from embudo.models.export import Exportable, Graph, standalone
 from embudo.models.inference import gathered, outputs, passed, result_dtype
 from embudo.models.neighbours import layout
 from embudo.models.path import path_html
 from embudo.nn.network import Network
+from embudo.nn.standalone import Decoder, Encoder, Reconstructor
 from embudo.parts.corruptions import Corruption
 from embudo.parts.losses import resolve_loss
 from embudo.parts.penalties import Penalty
@@ -42,10 +43,11 @@ if TYPE_CHECKING:
 Pair = tuple[Matrix, Matrix]
 
 
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Composed):
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exportable):
     """A pair of maps, h = f(x) and x' = g(h), between samples and codes."""
 
     _takes_streams = True
+    _graphs = ("reconstruction", "encoder", "decoder")
     module_: Network
     n_components_: int
     code_activation: str
@@ -357,6 +359,23 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Compose
     def _repr_html_(self) -> Callable[[], str]:
         diagram: Callable[[], str] = super()._repr_html_  # raises where scikit-learn is set to show text
         return lambda: diagram() + path_html(self)
+
+    def _graph(self, part: str) -> Graph:
+        shape = self.sample_shape_ or (self.n_features_in_,)
+        pair, scale = standalone(self.module_, self.scaler_, shape), self.scaler_.scale
+        unit = None if scale is None else np.broadcast_to(scale, self.n_features_in_).reshape(shape)
+
+        def encode(X: np.ndarray) -> np.ndarray:
+            codes: np.ndarray = self._encoded(X, self.module_, self.n_components_, sparse=False)
+            return codes
+
+        match part:
+            case "encoder":
+                return Graph(Encoder(*pair), lambda X: {"code": encode(X)})
+            case "decoder":
+                back = self.inverse_transform
+                return Graph(Decoder(*pair), lambda h: {"reconstruction": back(h)}, "code", encode, unit)
+        return Graph(Reconstructor(*pair), lambda X: {"reconstruction": self.reconstruct(X)}, unit=unit)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

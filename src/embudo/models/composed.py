@@ -379,6 +379,8 @@ class Composed(BaseEstimator):
         dtypes = {weight.dtype for weight in weights.values()}
         if dtypes not in ({torch.float32}, {torch.float64}):
             raise FileFormatError(f"The weights must be all float32 or all float64; found {sorted(map(str, dtypes))}.")
+        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+            raise FileFormatError("A weight is not finite.")
         self.module_ = self._empty_network(dtypes.pop(), device)
         self.module_.load_state_dict(weights)
 

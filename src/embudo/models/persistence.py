@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,17 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 import embudo
-from embudo.data.files import write_atomically
+from embudo.data.files import checksum, utf8_name, write_atomically
+from embudo.engine.history import restored
 from embudo.engine.runtime import resolve_runtime
-from embudo.errors import FileFormatError, InvalidParameter, check_choice, check_number, reason
+from embudo.errors import UNREADABLE, FileFormatError, InvalidParameter, check_choice, check_number, reason
 from embudo.models.composed import Composed
 from embudo.parts.expression import parse
 from embudo.parts.part import Part, plain
 from embudo.parts.training import Training
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  #: from 2 on, files have a checksum
+IN_FOLDERS = "model.safetensors"  #: name of the model file in a folder of its own
 #: estimators that a file may hold, by their public names
 ESTIMATORS = ("Autoencoder", "StackedAutoencoder", "AutoencoderClassifier", "AnomalyDetector", "ImageDenoiser")
 
@@ -52,7 +56,33 @@ def save(estimator: Composed, path: str | Path) -> None:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-    write_atomically(path, safetensors.torch.save(tensors, metadata={"embudo": json.dumps(card)}))
+    write(path, card, tensors)
+
+
+def write(
+    path: str | Path,
+    card: dict[str, Any],
+    tensors: Mapping[str, Any],
+    save: Callable[..., bytes] = safetensors.torch.save,
+) -> None:
+    """Write a description, which JSON can hold, and tensors to one file, with a checksum of both.
+
+    Parameters
+    ----------
+    path : str or Path
+    card : dict
+    tensors : dict of str to Tensor, or to ndarray
+    save : callable, default=safetensors.torch.save
+        What makes bytes of such tensors.
+
+    Raises
+    ------
+    FileFormatError
+        If the file cannot be written.
+    """
+    card = {"format_version": FORMAT_VERSION, **card}
+    text = json.dumps(card | {"checksum": checksum(card, tensors)})
+    write_atomically(path, save(tensors, metadata={"embudo": text}))
 
 
 def _describe(estimator: Composed) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -64,7 +94,6 @@ def _describe(estimator: Composed) -> tuple[dict[str, Any], dict[str, Tensor]]:
         inner.append([name, card])
         tensors |= {f"{number}/{key}": weight for key, weight in weights.items()}
     card = {
-        "format_version": FORMAT_VERSION,
         **_as_text(estimator),
         "callables": {
             name: getattr(value, "__name__", "callable")
@@ -121,7 +150,7 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file, or a folder that `write_folder` wrote.
     device : str, default="cpu"
         Where its weights shall be: "auto", "cpu", "cuda", "mps".
     **callables
@@ -153,9 +182,9 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
     >>> bool((again.transform(X) == ae.transform(X)).all())
     True
     """
-    card = read_card(path)
-    if card.get("class") == "ImageCodec":
+    if read_card(path).get("class") == "ImageCodec":
         return embudo.ImageCodec.load(path)
+    card, tensors = read(path)
     missing = [f"{name}=..." for name in card["callables"] if name not in callables]
     if missing:
         raise InvalidParameter(
@@ -163,11 +192,9 @@ def load(path: str | Path, *, device: str = "cpu", **callables: Any) -> Any:
             f"load(path, {', '.join(missing)})."
         )
     place = str(resolve_runtime(Training(device=device)).device)
-    with safetensors.safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     try:
         return _restore(card, tensors, place, callables)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise FileFormatError(f"'{path}' is damaged or not a model of this embudo: {reason(error)}.") from None
 
 
@@ -177,13 +204,11 @@ def read_card(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     FileFormatError
-        As `load` does.
+        If the file is missing, not a model of embudo, or written by a newer version.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileFormatError(f"No such model file: '{path}'.")
+    file_path = _model_file(path)
     try:
-        with safetensors.safe_open(path, framework="np") as file:
+        with utf8_name(file_path) as name, safetensors.safe_open(name, framework="np") as file:
             text = (file.metadata() or {}).get("embudo")
     except (safetensors.SafetensorError, OSError) as error:
         raise FileFormatError(
@@ -194,8 +219,11 @@ def read_card(path: str | Path) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads(text)
         newer, writer = card["format_version"] > FORMAT_VERSION, card["versions"]["embudo"]
-        list(card["callables"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        if not all(name.isidentifier() and len(name) < 50 for name in dict.keys(card["callables"])):
+            raise ValueError("its callables have no names")
+        if not re.fullmatch(r"[\w.+-]{1,40}", writer):
+            raise ValueError("its version is none")
+    except UNREADABLE as error:
         raise FileFormatError(f"'{path}' is damaged: its description cannot be read ({reason(error)}).") from None
     if newer:
         raise FileFormatError(
@@ -205,16 +233,49 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card
 
 
+def read(path: str | Path, framework: str = "pt") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `write` was given: torch's tensors, or with the framework "np" NumPy's.
+
+    Raises
+    ------
+    FileFormatError
+        As of `read_card`, or if the file does not hold what was written.
+    """
+    card = read_card(path)
+    written = card.pop("checksum", None)
+    try:
+        with utf8_name(_model_file(path)) as name, safetensors.safe_open(name, framework=framework) as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        intact = card["format_version"] == 1 or written == checksum(card, tensors)
+    except (safetensors.SafetensorError, OSError, *UNREADABLE) as error:
+        raise FileFormatError(f"'{path}' is damaged: its tensors cannot be read ({reason(error)}).") from None
+    if not intact:
+        raise FileFormatError(f"'{path}' is damaged: it does not hold what was saved.")
+    return card, tensors
+
+
+def _model_file(path: str | Path) -> Path:
+    """Return the path of a model file, or of that in a folder.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none.
+    """
+    place = Path(path)
+    file = place / IN_FOLDERS if place.is_dir() else place
+    if not file.is_file():
+        raise FileFormatError(f"No such model file: '{place}'.")
+    return file
+
+
 def _restore(card: dict[str, Any], tensors: dict[str, Tensor], device: str, callables: dict[str, Any]) -> Composed:
     estimator: Composed = _from_text({"class": card["class"], "params": card["params"]})
     estimator.set_params(**{name: callables[name] for name in card["callables"]})
-    history = card["history"]
-    if not all(isinstance(column, list) for column in history.values()):
-        raise FileFormatError("Its history is not a table.")
     if estimator._takes_rows:
         _restore_rows(estimator, card)
     estimator.seed_ = int(card["seed"])
-    estimator.history_ = history
+    estimator.history_ = restored(card["history"], "history")
     inner = {}
     for number, (name, within) in enumerate(card.get("inner", [])):
         own = {key: tensors.pop(key) for key in list(tensors) if key.startswith(f"{number}/")}
@@ -229,9 +290,13 @@ def _restore_rows(estimator: Composed, card: dict[str, Any]) -> None:
     """Set number, names and shape of the features, checked."""
     n, names, shape = (card[name] for name in ("n_features_in", "feature_names_in", "sample_shape"))
     check_number("The number of features", n, low=1, integer=True)
-    if shape is not None and (not all(isinstance(size, int) for size in shape) or math.prod(shape) != n):
+    if shape is not None and not (
+        isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape) and math.prod(shape) == n
+    ):
         raise FileFormatError(f"Samples of shape {shape!r} do not have {n} features.")
-    if names is not None and (not all(isinstance(name, str) for name in names) or len(names) != n):
+    if names is not None and not (
+        isinstance(names, list) and len(names) == n and all(isinstance(name, str) for name in names)
+    ):
         raise FileFormatError(f"It does not name its {n} features.")
     estimator.n_features_in_ = n
     if names is not None:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from embudo.data.arrays import Matrix
+from embudo.engine.history import restored
 from embudo.engine.objective import CorruptionFunction
 from embudo.engine.progress import say, titled
 from embudo.engine.runtime import Runtime, resolve_runtime
@@ -383,13 +384,11 @@ class StackedAutoencoder(BaseAutoencoder):
         return {"stages": self.stages_}, {}  # the levels hold the weights
 
     def _relearn(self, card: dict[str, Any], tensors: dict[str, Tensor], inner: dict[str, Any], device: str) -> None:
-        self.layers_, self.stages_ = list(inner.items()), card["stages"]
+        self.layers_, self.stages_ = list(inner.items()), restored(card["stages"], "list of stages")
         check_layers(self.layers_, taken=self.get_params(deep=False))
         sizes = [self.n_features_in_, *(level.n_components_ for level in self._levels)]
         if tensors or sizes[:-1] != [level.n_features_in_ for level in self._levels]:
             raise FileFormatError("Its levels do not fit each other.")
-        if not all(isinstance(column, list) for column in self.stages_.values()):
-            raise FileFormatError("Its stages are not a table.")
         self.training_ = self._part("training", Training)
         self._unroll()
 
