@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from embudo import Autoencoder, AutoencoderClassifier, ConvNet, Training, load
+from embudo import Autoencoder, AutoencoderClassifier, ConvNet, Training, load, stream
 from embudo.errors import ExportDiffers, InvalidParameter, MissingDependency
 from embudo.models import export
 
@@ -72,6 +72,11 @@ def test_images_keep_their_shape(tmp_path):
     model.to_onnx(tmp_path / "m.onnx", "decoder", X=images[:1])
     codes = model.transform(images)
     assert run(tmp_path / "m.onnx", codes)["reconstruction"].shape == (200, 8, 8, 1)
+
+
+def test_samples_to_compare_on_may_be_a_stream(fitted, tmp_path):
+    np.save(tmp_path / "rows.npy", X)
+    assert fitted.to_onnx(tmp_path / "m.onnx", "encoder", X=stream(tmp_path / "rows.npy")) < 1e-5
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder", "reconstruction"])

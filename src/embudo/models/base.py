@@ -366,7 +366,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         unit = None if scale is None else np.broadcast_to(scale, self.n_features_in_).reshape(shape)
 
         def encode(X: np.ndarray) -> np.ndarray:
-            codes: np.ndarray = self._encoded(X, self.module_, self.n_components_, sparse=False)
+            codes: np.ndarray = self._encoded(
+                X, self.module_, self.n_components_, False, None, self.get_feature_names_out
+            )
             return codes
 
         match part:

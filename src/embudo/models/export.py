@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import embudo
 from embudo.data.files import write_atomically
 from embudo.data.scaling import Scaler
+from embudo.data.streams import Stream
 from embudo.errors import ExportDiffers, InvalidParameter, MissingDependency, check_choice, check_number
 from embudo.models.composed import Composed
 from embudo.nn.standalone import Scaling
@@ -114,8 +115,9 @@ class Exportable(Composed):
         part : {"encoder", "decoder", "reconstruction"} or None, default=None
             As in `to_torch`. Inputs are called ``x`` or ``code``; outputs ``code``, ``reconstruction``,
             ``probabilities`` and ``label``, or ``score`` and ``anomaly``.
-        X : array of shape (n_samples, n_features) or (n_samples, *sample_shape_), optional
-            Samples to compare on. Without, 64 random ones in the range of the training data.
+        X : like that of `fit`, optional
+            Samples to compare on; of a stream, the first block. Without, 64 random ones in the range of the training
+            data.
         tolerance : float, default=1e-4
             How much may differ: of the greatest magnitude of a feature or unit. Decisions may differ where it is within
             that of the threshold.
@@ -173,6 +175,8 @@ class Exportable(Composed):
     def _given_samples(self, X: Any) -> np.ndarray:
         """Return samples of a user, validated, in the shape of the training data."""
         rows = self._validated(X, reset=False)
+        if isinstance(rows, Stream):
+            rows = next(rows.part(0))  # the first block of it
         samples: np.ndarray = self._in_shape(rows.toarray() if scipy.sparse.issparse(rows) else rows)
         return samples
 
