@@ -24,6 +24,7 @@ from embudo.report.curves import PCAComparisonDisplay, RobustnessDisplay, Traini
 from embudo.report.display import Display, check_labels, dense, feature_names, image_shape_of, n_rows, rows_at, spread
 from embudo.report.doctor import RULES, Case, Finding, examine, name_of
 from embudo.report.reconstruction import ReconstructionDisplay, by_pca
+from embudo.report.templates import templates
 from embudo.report.units import FilterDisplay, HierarchyDisplay, TraversalDisplay
 
 if TYPE_CHECKING:
@@ -137,18 +138,10 @@ class Report:
     @cached_property
     def html(self) -> str:
         """The page."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
         from markupsafe import Markup
 
-        environment = Environment(
-            loader=PackageLoader("embudo.report", "."),
-            autoescape=select_autoescape(),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         path: Markup = Markup(path_html(self.autoencoder))  # escaped where it is made
-        return environment.get_template("page.html").render(
+        return templates().get_template("page.html").render(
             title=self.title,
             version=embudo.__version__,
             summary=self.summary(),

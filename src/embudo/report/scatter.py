@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import itertools
-import json
 import math
-import re
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
+
+from embudo.report.templates import templates
 
 #: ten colours that are told apart with any colour vision (Petroff 2021, Accessible color sequences)
 PALETTE = (
@@ -47,11 +45,24 @@ def map_page(
     facts : mapping of str to str, optional
         What is said below the title.
     """
+    said = "; ".join(f"{name} {value}" for name, value in (facts or {}).items())
+    data = map_data(codes, labels, images)
+    return templates().get_template("map.html").render(title=title, facts=said, data=data, help=help_on(codes.shape[1]))
+
+
+def help_on(dimensions: int) -> str:
+    """Return how a map of so many dimensions is moved."""
+    moved = "turn it, with Shift move it" if dimensions == 3 else "move it"
+    return f"Drag or arrow keys {moved}; wheel, + and - zoom; 0 shows all. Boxes hide labels."
+
+
+def map_data(codes: np.ndarray, labels: np.ndarray | None = None, images: np.ndarray | None = None) -> dict[str, Any]:
+    """Return what the script scatter.js draws, of what `map_page` is given."""
     groups, names, colors = grouped(labels, len(codes))
     low, span = codes.min(axis=0), float(np.ptp(codes, axis=0).max()) or 1.0
     centred = (codes - low - np.ptp(codes, axis=0) / 2) / span  # one scale for all dimensions
     sprite = thumbnails(images) if images is not None else {"sprite": None, "pictured": ""}
-    data = {
+    return {
         "n": len(codes),
         "dimensions": codes.shape[1],
         "codes": _base64(np.rint((centred + 0.5) * 65535).astype("<u2").tobytes()),
@@ -62,15 +73,6 @@ def map_page(
         ],
         **sprite,
     }
-    moved = "turn it, with Shift move it" if codes.shape[1] == 3 else "move it"
-    fields = {
-        "title": html.escape(title),
-        "facts": html.escape("; ".join(f"{name} {value}" for name, value in (facts or {}).items())),
-        "help": f"Drag or arrow keys {moved}; wheel, + and - zoom; 0 shows all. Boxes hide labels.",
-        "data": json.dumps(data).replace("<", "\\u003c"),
-        "script": _own_file("scatter.js"),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], _own_file("map.html"))
 
 
 def grouped(labels: np.ndarray | None, n: int) -> tuple[np.ndarray, list[str], list[str]]:
@@ -147,7 +149,3 @@ def _sprite(pixels: np.ndarray, columns: int) -> bytes:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def _own_file(name: str) -> str:
-    return files("embudo.report").joinpath(name).read_text(encoding="utf-8")
