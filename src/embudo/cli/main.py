@@ -33,6 +33,7 @@ VERBS = (
     "diagnose",
     "report",
     "map",
+    "explore",
     "classify",
     "detect",
     "export",

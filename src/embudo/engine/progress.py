@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -19,6 +19,9 @@ QUIET_FOR = 1.0  #: seconds before "auto" shows anything
 
 #: what the trainings of this context are part of, shown before the epoch
 _title: contextvars.ContextVar[str] = contextvars.ContextVar("title", default="")
+#: who is told of each epoch: what it is part of, and what it came to
+Listener = Callable[[str, Epoch], None]
+_listener: contextvars.ContextVar[Listener | None] = contextvars.ContextVar("listener", default=None)
 
 
 @contextlib.contextmanager
@@ -29,6 +32,16 @@ def titled(text: str) -> Iterator[None]:
         yield
     finally:
         _title.reset(token)
+
+
+@contextlib.contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Tell `listener` of each epoch of what is trained inside the context, whether progress is shown or not."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def say(text: str, verbose: bool | str) -> None:
@@ -175,6 +188,9 @@ class Progress:
 
     def show(self, epoch: Epoch) -> None:
         """Say what an epoch came to."""
+        listener = _listener.get()
+        if listener is not None:
+            listener(self.title, epoch)
         self.text = f"{self.title}epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.4g}"
         for name, value in epoch.validation.items():
             self.text += f"  validation {name} {value:.4g}"

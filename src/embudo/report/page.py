@@ -141,24 +141,28 @@ class Report:
         from markupsafe import Markup
 
         path: Markup = Markup(path_html(self.autoencoder))  # escaped where it is made
-        return templates().get_template("page.html").render(
-            title=self.title,
-            version=embudo.__version__,
-            summary=self.summary(),
-            findings=self.findings,
-            path=path,
-            parts=self.parts(),
-            data=self.data_card(),
-            features=self.feature_table(),
-            training=self.training_table(),
-            stages=self.stages(),
-            measures=self.measures(),
-            noise=self.facts["noise"],
-            cases={name: self.case_table(name) for name in ("worst", "best")},
-            figures=self.figures(),
-            number=number,
-            zip=zip,
-            rules=[name_of(rule) for rule in RULES],
+        return (
+            templates()
+            .get_template("page.html")
+            .render(
+                title=self.title,
+                version=embudo.__version__,
+                summary=self.summary(),
+                findings=self.findings,
+                path=path,
+                parts=self.parts(),
+                data=self.data_card(),
+                features=self.feature_table(),
+                training=self.training_table(),
+                stages=self.stages(),
+                measures=self.measures(),
+                noise=self.facts["noise"],
+                cases={name: self.case_table(name) for name in ("worst", "best")},
+                figures=self.figures(),
+                number=number,
+                zip=zip,
+                rules=[name_of(rule) for rule in RULES],
+            )
         )
 
     def save(self, path: str | Path) -> None:

@@ -5,8 +5,8 @@
    data-do="in", "out" or "reset". `data` has n, dimensions, codes (base64 of uint16, a point after the other), groups
    (base64 of uint16: number of each point's label), labels (name, colour and count of each), sprite (PNG as data URI,
    or null), tile (width and height of a thumbnail), columns (thumbnails in a row) and pictured (base64 of uint32: rows
-   that have a thumbnail, in order). */
-function scatter(root, data) {
+   that have a thumbnail, in order). `take`, where there is one, is called with the row that is clicked on or typed. */
+function scatter(root, data, take = null) {
   const canvas = root.querySelector("canvas"), context = canvas.getContext("2d");
   const sampleBox = root.querySelector(".sample"), rowBox = root.querySelector(".row");
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
@@ -17,7 +17,7 @@ function scatter(root, data) {
   const x = new Float32Array(n), y = new Float32Array(n), depth = new Uint8Array(n);
   const order = new Uint32Array(n), screen = { width: 0, height: 0, ratio: 1 };
   const view = { zoom: 1, left: 0, top: 0, turn: 0.6, tilt: 0.4 };
-  let selected = -1, frame = 0;
+  let selected = -1, frame = 0, dragged = false;
 
   const sprite = data.sprite ? new Image() : null;
   if (sprite) { sprite.src = data.sprite; sprite.onload = () => describe(selected); }
@@ -146,12 +146,14 @@ function scatter(root, data) {
 
   const fingers = new Map();
   canvas.addEventListener("pointerdown", (event) => {
+    dragged = false;
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
   });
   canvas.addEventListener("pointermove", (event) => {
     const before = fingers.get(event.pointerId), now = [event.offsetX, event.offsetY];
     if (!before) { select(nearest(...now)); return; }
+    dragged = true;
     const other = [...fingers].find(([id]) => id !== event.pointerId);
     if (other) {
       const apart = ([a, b]) => Math.hypot(a - other[1][0], b - other[1][1]) || 1;
@@ -165,6 +167,11 @@ function scatter(root, data) {
     canvas.addEventListener(name, (event) => {
       fingers.delete(event.pointerId);
       if (event.pointerType !== "mouse") select(nearest(event.offsetX, event.offsetY));
+    });
+  if (take)
+    canvas.addEventListener("click", (event) => {
+      const row = nearest(event.offsetX, event.offsetY);
+      if (row >= 0 && !dragged) take(row);
     });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
@@ -189,7 +196,9 @@ function scatter(root, data) {
   rowBox.max = n - 1;
   rowBox.addEventListener("input", () => {
     const row = Number(rowBox.value);
-    if (rowBox.value !== "" && Number.isInteger(row) && row >= 0 && row < n) select(row);
+    if (rowBox.value === "" || !Number.isInteger(row) || row < 0 || row >= n) return;
+    select(row);
+    if (take) take(row);
   });
 
   const legend = root.querySelector(".legend");
