@@ -150,7 +150,8 @@ class CodeExplorer(Subject):
         if self.X is None:
             raise InvalidData('There are no samples to choose from: name some, "embudo explore MODEL DATA".')
         number = asked_number(query, "number", 0, self.n_samples - 1, integer=True)
-        return self._flat([number])[0]
+        row: np.ndarray = self._flat([number])[0]
+        return row
 
     def upload(self, query: Mapping[str, str], body: bytes) -> np.ndarray:
         """Return the sample in a file: an image, brought to the size that is wanted, or the first row of a table."""
@@ -164,8 +165,8 @@ class CodeExplorer(Subject):
                 )
             grey = self.image_shape[2:] != (3,)
             pixels = read_images(path, (self.image_shape[0], self.image_shape[1]), "grey" if grey else "rgb")
-            share: np.ndarray = pixels.reshape(-1) / 255
-            return self.low + share * (self.high - self.low)
+            values: np.ndarray = self.low + pixels.reshape(-1) / 255 * (self.high - self.low)
+            return values
 
     def _first_row(self, table: Any, path: Path) -> np.ndarray:
         known = self.names is not None and hasattr(table, "columns") and set(self.names) <= set(table.columns)

@@ -86,7 +86,7 @@ class CodecExplorer(Photographs):
     def __init__(self, codec: ImageCodec, images: Sequence[np.ndarray] = (), *, title: str = "Codec") -> None:
         super().__init__(images, title, grey=codec.channels_ == 1)
         self.codec = codec
-        self.calls = self.calls | {"compress": self.compress}
+        self.calls["compress"] = self.compress
 
     def compress(self, query: Mapping[str, str], body: bytes) -> dict[str, Any]:
         """Return a photograph at a quality, and by JPEG."""
@@ -122,7 +122,7 @@ class DenoiserExplorer(Photographs):
     def __init__(self, denoiser: ImageDenoiser, images: Sequence[np.ndarray] = (), *, title: str = "Denoiser") -> None:
         super().__init__(images, title, grey=denoiser.channels_ == (1,))
         self.denoiser = denoiser
-        self.calls = self.calls | {"denoise": self.denoise}
+        self.calls["denoise"] = self.denoise
 
     def denoise(self, query: Mapping[str, str], body: bytes) -> dict[str, Any]:
         """Return a photograph with noise of a standard deviation, of 255, and denoised; with 0 as it is."""

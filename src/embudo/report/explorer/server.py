@@ -17,8 +17,6 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import embudo
 from embudo.engine.progress import heard_by
 from embudo.errors import EmbudoError, InvalidParameter, MissingDependency, reason
@@ -96,7 +94,7 @@ def application(subject: Subject) -> Starlette:
     if subject.events is not None:
         routes.append(Route("/events", tell))
     kinds: Any = (EmbudoError, ValueError, ArithmeticError, MemoryError, HTTPException, Exception)
-    return Starlette(routes=routes, middleware=[Middleware(Guard)], exception_handlers={kind: refuse for kind in kinds})
+    return Starlette(routes=routes, middleware=[Middleware(Guard)], exception_handlers=dict.fromkeys(kinds, refuse))
 
 
 class Guard:
@@ -106,6 +104,7 @@ class Guard:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer, as ASGI has it."""
         from starlette.datastructures import Headers, MutableHeaders
         from starlette.responses import PlainTextResponse
 

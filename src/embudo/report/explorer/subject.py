@@ -41,7 +41,7 @@ class Subject:
     title: str
     summary: str
     facts: dict[str, Any]
-    calls: Mapping[str, Call]
+    calls: dict[str, Call]
     events: Callable[[], AsyncIterator[dict[str, Any]]] | None = None
 
 
@@ -84,7 +84,7 @@ def as_file(query: Mapping[str, str], body: bytes) -> Iterator[Path]:
     """
     if not body:
         raise InvalidData("The file is empty.")
-    name = re.sub(r"[^\w.-]", "_", query.get("name", ""))[-80:].lstrip(".") or "upload"
+    name = re.sub(r"[^\w.-]", "_", Path(query.get("name", "")).name)[-80:].lstrip(".") or "upload"
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         from PIL import Image
 

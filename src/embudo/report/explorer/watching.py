@@ -30,7 +30,7 @@ class Watch(Subject):
         self.facts, self.calls = {}, {}
         self.rows: list[dict[str, Any]] = []
         self.finished = False
-        self.told = 0  # browsers that know the end
+        self.told = 0  #: browsers that know the end
 
     def note(self, stage: str, epoch: Epoch) -> None:
         """Add a row: what an epoch of a stage came to."""
@@ -38,7 +38,7 @@ class Watch(Subject):
         row = {"stage": stage.strip(), "epoch": epoch.number, "losses": losses, "speed": epoch.samples_per_second}
         self.rows.append(row)
 
-    async def events(self) -> AsyncIterator[dict[str, Any]]:  # type: ignore[override]
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
         """Yield the rows there are, those that come, and at the end that it is."""
         sent = 0
         while True:

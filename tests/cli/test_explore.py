@@ -1,0 +1,70 @@
+"""``embudo explore`` and ``embudo train --watch``: what is shown, and what is refused before anything is."""
+
+import re
+
+import pytest
+
+from embudo import AnomalyDetector, Autoencoder, Training
+from embudo.report.explorer import server, watching
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What would be served, instead of serving it."""
+    calls = []
+    monkeypatch.setattr(server, "serve", lambda subject, **options: calls.append((subject, options)))
+    return calls
+
+
+def test_a_model_with_samples_and_labels(embudo, shown, model, files, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("label\n" + "a\nb\n" * 100)
+    done = embudo("explore", model, files / "digits.csv", "--labels", labels, "--image-shape", "8x8", "--no-browser")
+    assert done.status == 0, done.err
+    ((subject, options),) = shown
+    assert subject.title == "digits.safetensors on digits.csv"
+    assert (subject.facts["n_samples"], subject.facts["image_shape"]) == (200, [8, 8, 1])
+    assert [label["count"] for label in subject.facts["map"]["labels"]] == [100, 100]
+    assert (options["port"], options["browser"]) == (0, False)
+
+
+def test_a_model_without_samples_and_those_that_come_along(embudo, shown, image_model, files):
+    assert embudo("explore", image_model).status == 0
+    assert embudo("explore", "codec", files / "images").status == 0
+    assert embudo("explore", "denoiser").status == 0
+    subjects = [subject for subject, _ in shown]
+    assert [subject.template for subject in subjects] == ["codes.html", "codec.html", "denoiser.html"]
+    assert subjects[0].facts["image_shape"] == [6, 5, 3]
+    assert [subject.facts["n_samples"] for subject in subjects] == [0, 20, 0]
+
+
+def test_what_is_not_explored_is_refused(embudo, shown, digits, model, files, tmp_path):
+    detector = tmp_path / "detector.safetensors"
+    quick = Autoencoder(3, training=Training(1))
+    AnomalyDetector(quick, contamination=0, random_state=0).fit(digits).save(detector)
+    cases = {
+        (detector,): (
+            1,
+            'class AnomalyDetector: expected an autoencoder, a stack, a codec or a denoiser; "embudo detect',
+        ),
+        (tmp_path / "none",): (1, "none"),
+        (model, "--labels", "a"): (2, "--labels are of samples: name the DATA too."),
+        ("codec", "--image-shape", "8x8"): (2, "--image-shape is for an autoencoder or a stack"),
+        ("codec", files / "digits.npy"): (1, "holds no images of type uint8"),
+        (model, files / "images"): (1, ""),
+    }
+    for arguments, (status, sentence) in cases.items():
+        done = embudo("explore", *arguments)
+        assert done.status == status
+        assert sentence in done.err
+        assert done.err.count("\n") == 1
+    assert not shown
+
+
+def test_a_training_that_is_watched(embudo, monkeypatch, files, tmp_path):
+    monkeypatch.setattr(watching, "PATIENCE", 0.1)
+    output = tmp_path / "model.safetensors"
+    done = embudo("train", files / "digits.npy", "-o", output, "--epochs", 2, "--watch", "--no-browser", "-q")
+    assert done.status == 0, done.err
+    assert re.search(r"Explore at http://127\.0\.0\.1:\d+/", done.err)
+    assert output.exists()
