@@ -57,7 +57,7 @@ function showValues() {
     for (const values of [state.sample, state.decoded]) {
       const cell = document.createElement("td");
       cell.className = "number";
-      cell.textContent = values ? values[i].toPrecision(4) : "";
+      cell.textContent = values ? readable(values[i]) : "";
       row.append(cell);
     }
     rows.push(row);
@@ -65,12 +65,17 @@ function showValues() {
   at("values").querySelector("tbody").replaceChildren(...rows);
 }
 
+/* A number as people read it. */
+function readable(value) {
+  return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(4);
+}
+
 function showDecoded(values) {
   state.decoded = values;
   paint(at("decoded"), values, state.sample);
   let error = 0;
   for (let i = 0; i < values.length; i++) error += (values[i] - state.sample[i]) ** 2;
-  at("told").textContent = `Squared error ${error.toPrecision(4)}, summed over ${values.length} features.`;
+  at("told").textContent = `Squared error ${readable(error)}, summed over ${values.length} features.`;
   if (!shape && at("values").open) showValues();
   at("decoded").dispatchEvent(new Event("painted"));
 }
@@ -110,6 +115,7 @@ function makeSliders() {
     const label = document.createElement("label"), input = document.createElement("input");
     const value = document.createElement("output");
     input.type = "range";
+    input.step = "any";
     input.addEventListener("input", () => {
       state.code[unit] = Number(input.value);
       value.textContent = Number(input.value).toPrecision(3);
@@ -126,7 +132,6 @@ function showSliders() {
     const v = state.code[unit], [low, high] = facts.ends[unit];
     input.min = Math.min(low, v);
     input.max = Math.max(high, v, low + 1e-6);
-    input.step = (input.max - input.min) / 200;
     input.value = v;
     value.textContent = v.toPrecision(3);
   }

@@ -47,6 +47,7 @@ function latest(work) {
 
 /* Takes files: chosen in `input`, or dropped anywhere. */
 function takeFiles(input, take) {
+  input.addEventListener("click", () => { input.value = ""; });  // so that the same file may be chosen again
   input.addEventListener("change", () => { if (input.files[0]) take(input.files[0]); });
   document.addEventListener("dragover", (event) => { event.preventDefault(); at("drop")?.classList.add("over"); });
   document.addEventListener("dragleave", () => at("drop")?.classList.remove("over"));

@@ -36,9 +36,10 @@ function draw() {
     const dashes = name.includes("validation") ? "6 3" : "none";
     parts.push(part("polyline", { points: line, fill: "none", stroke, "stroke-width": 2, "stroke-dasharray": dashes }));
     if (points.length === 1) parts.push(part("circle", { cx: x(points[0][0]), cy: y(points[0][1]), r: 3, fill: stroke }));
-    const mark = document.createElement("span");
-    mark.textContent = `${dashes === "none" ? "━━" : "╍╍"} ${name}   `;
-    mark.style.color = stroke;
+    const mark = document.createElement("span"), dash = document.createElement("span");
+    dash.textContent = dashes === "none" ? "━━ " : "╍╍ ";
+    dash.style.color = stroke;
+    mark.append(dash, name);
     marks.push(mark);
   });
   chart.replaceChildren(...parts);
@@ -69,7 +70,7 @@ events.onmessage = ({ data }) => {
   }
   rows.push(row);
   const losses = Object.entries(row.losses).map(([name, value]) => `${name} ${value.toPrecision(4)}`).join(", ");
-  at("now").textContent = `${row.stage} Epoch ${row.epoch}: ${losses}; ${Math.round(row.speed).toLocaleString("en")} samples a second.`;
+  at("now").textContent = `${row.stage ? `${row.stage}, epoch` : "Epoch"} ${row.epoch}: ${losses}; ${Math.round(row.speed).toLocaleString("en")} samples a second.`;
   redraw();
 };
 events.onerror = () => { fail("The training does not answer: it may have been ended in its terminal."); };
