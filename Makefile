@@ -60,6 +60,7 @@ bench: $(VENV)/.ready-test
 	$(BIN)/python benchmarks/beyond_pca.py --data $(DATA)
 	$(BIN)/python benchmarks/denoising.py --data $(DATA)
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/explorer.py --data $(DATA)
 	$(BIN)/python benchmarks/bench_peers.py --work W1 W2 W3 --json benchmarks/results/speed.json
 	$(MAKE) tables
 

@@ -1,7 +1,7 @@
 """How long the explorer takes from a move of a slider to the picture, in headless Chromium.
 
 Limit: 100 ms, median of 50 moves of sliders of a code; 5 of the slider of a codec and of a denoiser, where there is no
-limit. A move is over when the picture is painted and the browser has begun its next frame.
+limit. A move begins with a frame, and is over when the picture is painted and the browser has begun another frame.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-#: moves sliders in turn, and returns how many milliseconds each took
+#: moves sliders in turn, and returns how many milliseconds each took until it was painted, and until the next frame
 MOVE = """async ([sliders, painted, moves]) => {
     const inputs = document.querySelectorAll(sliders), target = document.querySelector(painted), times = [];
     for (let move = 0; move < moves; move++) {
@@ -37,8 +37,9 @@ MOVE = """async ([sliders, painted, moves]) => {
         input.value = low + (high - low) * (0.2 + 0.6 * ((move * 0.618) % 1));
         input.dispatchEvent(new Event("input"));
         await done;
+        const painted = performance.now() - started;
         await new Promise(requestAnimationFrame);
-        times.push(performance.now() - started);
+        times.push([painted, performance.now() - started]);
     }
     return times;
 }"""
@@ -61,12 +62,12 @@ def subjects(data: Path) -> Iterator[tuple[str, Subject, tuple[str, str], float 
     yield "denoiser, 640 x 427 photograph", DenoiserExplorer(ImageDenoiser.pretrained(), flower), setting, None
 
 
-def moved(address: str, browser: Any, what: tuple[str, str], moves: int) -> list[float]:
-    """Return the milliseconds of each move, but for the first."""
+def moved(address: str, browser: Any, what: tuple[str, str], moves: int) -> list[list[float]]:
+    """Return the milliseconds of each move until it was painted and until it was shown, but for the first move."""
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(address)
     page.locator("#told:not(:empty), #embudo-told:not(:empty), #denoised-told:not(:empty)").wait_for()
-    times: list[float] = page.evaluate(MOVE, [*what, moves + 1])
+    times: list[list[float]] = page.evaluate(MOVE, [*what, moves + 1])
     page.close()
     return times[1:]
 
@@ -80,12 +81,13 @@ def main() -> None:
         for name, subject, what, limit in subjects(arguments.data):
             moves = 3 if arguments.quick else 50 if limit else 5
             with served(subject, browser=False) as address:
-                times = moved(address, browser, what, moves)
+                painted, shown = zip(*moved(address, browser, what, moves), strict=True)
             report.add(
                 what=name,
                 moves=moves,
-                median=statistics.median(times),
-                greatest=max(times),
+                painted=statistics.median(painted),
+                shown=statistics.median(shown),
+                greatest=max(shown),
                 limit=limit,
             )
         browser.close()

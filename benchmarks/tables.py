@@ -230,6 +230,20 @@ def startup(content: Content) -> str:
     return table(head, rows)
 
 
+def explorer(content: Content) -> str:
+    head = ("what is moved", "moves", "painted, median (ms)", "next frame, median (ms)", "greatest (ms)", "limit (ms)")
+    rows = [
+        (
+            run["what"],
+            str(run["moves"]),
+            *(f"{run[name]:,.0f}" for name in ("painted", "shown", "greatest")),
+            f"{run['limit']:g}" if run["limit"] else "",
+        )
+        for run in content["results"]
+    ]
+    return table(head, rows)
+
+
 def speed(work: str) -> Callable[[Content], str]:
     """Return what draws the table of one work item of bench_peers.py."""
 
@@ -269,6 +283,7 @@ TABLES: dict[str, Drawing] = {
     "denoising": ("denoising", denoising),
     "maps": ("maps", maps),
     "startup": ("startup", startup),
+    "explorer": ("explorer", explorer),
     "speed_training": ("speed", speed("W1")),
     "speed_encoding": ("speed", speed("W2")),
     "speed_small": ("speed", speed("W3")),

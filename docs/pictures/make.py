@@ -1,7 +1,7 @@
 """Draws the pictures of docs/seeing.md, from data that scikit-learn brings along.
 
-``python docs/pictures/make.py [names]`` draws all of them, or those that are named; "report" is a screenshot, which
-needs chromium on the PATH.
+``python docs/pictures/make.py [names]`` draws all of them, or those that are named; "report" and "explorer" are
+screenshots, which need chromium on the PATH.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ from embudo.report import (
     TrainingDisplay,
     TraversalDisplay,
 )
+from embudo.report.explorer.codes import CodeExplorer
+from embudo.report.explorer.server import served
 
 HERE = Path(__file__).parent
 DIGITS = load_digits()
@@ -161,24 +163,41 @@ def photograph_report(chromium: str) -> bytes:
     """Return the first screen of a report, as PNG."""
     ae = Autoencoder(200, code_activation="relu", training=Training(20, verbose=False), random_state=0).fit(IMAGES)
     with tempfile.TemporaryDirectory() as folder:
-        page, shot = Path(folder, "report.html"), Path(folder, "report.png")
+        page = Path(folder, "report.html")
         ae.report(IMAGES, LABELS, title="Digits").save(page)
-        options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,720")
-        profile = f"--user-data-dir={folder}/profile"
-        command = [chromium, *options, profile, f"--screenshot={shot}", page.as_uri()]
+        return photograph(chromium, page.as_uri(), "1000,720")
+
+
+def photograph_explorer(chromium: str) -> bytes:
+    """Return the first screen of the explorer, as PNG."""
+    with served(CodeExplorer(digits(), IMAGES, LABELS, title="Digits"), browser=False) as address:
+        return photograph(chromium, address, "1320,800")
+
+
+def photograph(chromium: str, address: str, size: str) -> bytes:
+    """Return a page in a window of a size, as PNG, once it has had two seconds of its own time."""
+    with tempfile.TemporaryDirectory() as folder:
+        shot = Path(folder, "shot.png")
+        options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={size}")
+        profile = (f"--user-data-dir={folder}/profile", "--virtual-time-budget=2000")
+        command = [chromium, *options, *profile, f"--screenshot={shot}", address]
         subprocess.run(command, check=True, capture_output=True)
         buffer = io.BytesIO()
         Image.open(shot).convert("RGB").quantize(64).save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 
+SCREENSHOTS = {"report": photograph_report, "explorer": photograph_explorer}
+
+
 def main() -> None:
     mpl.use("Agg")
     torch.set_num_threads(1)
-    wanted = set(sys.argv[1:]) or {"report", *(picture.__name__ for picture in PICTURES)}
+    wanted = set(sys.argv[1:]) or {*SCREENSHOTS, *(picture.__name__ for picture in PICTURES)}
     chromium = shutil.which("chromium")
-    if "report" in wanted and chromium is not None:
-        (HERE / "report.png").write_bytes(photograph_report(chromium))
+    for name, take in SCREENSHOTS.items():
+        if name in wanted and chromium is not None:
+            (HERE / f"{name}.png").write_bytes(take(chromium))
     for picture in PICTURES:
         if picture.__name__ in wanted:
             (HERE / f"{picture.__name__}.png").write_bytes(draw(picture))

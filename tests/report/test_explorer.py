@@ -4,18 +4,20 @@ import io
 import itertools
 import json
 import re
+import sys
 import urllib.request
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images, load_wine
 from starlette.testclient import TestClient
 
 from embudo import MLP, Autoencoder, ImageCodec, ImageDenoiser, StackedAutoencoder, Training
 from embudo.engine.history import Epoch
-from embudo.errors import InvalidParameter
+from embudo.errors import InvalidParameter, MissingDependency
 from embudo.report.explorer import server, watching
 from embudo.report.explorer.codes import CodeExplorer
 from embudo.report.explorer.photographs import CodecExplorer, DenoiserExplorer
@@ -206,7 +208,14 @@ def test_a_table_is_read_by_the_names_of_its_columns():
     assert "is no table" in client.post("/ask/upload?name=a.png", content=png(FLOWER)).json()["error"]
 
 
-def test_a_stack_without_samples(ae):
+def test_sparse_rows_of_pixels_are_images(ae):
+    rows = scipy.sparse.csr_matrix(DIGITS.reshape(200, 64))
+    client = client_of(CodeExplorer(Autoencoder(4, training=QUICK, random_state=0).fit(rows), rows, image_shape=(8, 8)))
+    assert facts_of(client)["map"]["tile"] == [8, 8]
+    np.testing.assert_array_equal(numbers(client.post("/ask/sample?number=7")), DIGITS[7].ravel())
+
+
+def test_a_stack_without_samples():
     level = Autoencoder(20, code_activation="sigmoid", training=QUICK)
     stack = StackedAutoencoder(
         [("a", level), ("b", Autoencoder(70, code_activation="sigmoid", training=QUICK))],
@@ -292,6 +301,13 @@ def test_a_fit_is_watched_over_the_network(monkeypatch):
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert [row["losses"]["loss"] for row in rows] == ae.history_["loss"]
     assert said == [f"Explore at {address} (Ctrl-C ends it)"]
+
+
+@pytest.mark.parametrize("module", ["starlette.applications", "uvicorn"])
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependency, match=re.escape('pip install "embudo[explorer]"')):
+        serve(Watch(""), browser=False)
 
 
 def test_a_port_that_is_taken_is_said_so():
