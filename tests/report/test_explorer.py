@@ -303,6 +303,19 @@ def test_a_fit_is_watched_over_the_network(monkeypatch):
     assert said == [f"Explore at {address} (Ctrl-C ends it)"]
 
 
+def test_a_training_that_fails_is_over_for_those_who_watch():
+    streams = []
+
+    def stopped(address):
+        streams.append(urllib.request.urlopen(f"{address}events", timeout=10))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), watched("", browser=False, say=lambda text: None) as address:
+        stopped(address)
+    with streams[0] as stream:
+        assert events_in(stream.read().decode()) == [{"finished": True}]
+
+
 @pytest.mark.parametrize("module", ["starlette.applications", "uvicorn"])
 def test_without_the_extra_it_is_said_what_to_install(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)

@@ -198,4 +198,5 @@ class CodeExplorer(Subject):
     def decode(self, query: Mapping[str, str], body: bytes) -> np.ndarray:
         """Return what a code decodes to."""
         ae = self.autoencoder
-        return ae.inverse_transform(floats(body, ae.n_components_)[np.newaxis]).reshape(-1)
+        row: np.ndarray = ae.inverse_transform(floats(body, ae.n_components_)[np.newaxis]).reshape(-1)
+        return row

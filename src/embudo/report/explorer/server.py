@@ -245,8 +245,12 @@ def watched(title: str, *, port: int = 0, browser: bool = True, say: Callable[[s
     """Show the losses of what is trained inside the context; yields the address. Parameters as of `serve`."""
     watch = Watch(title)
     with served(watch, port=port, browser=browser, say=say) as address:
-        with heard_by(watch.note):
-            yield address
+        try:
+            with heard_by(watch.note):
+                yield address
+        except BaseException:  # Ctrl-C too
+            watch.finish(patience=1)
+            raise
         watch.finish()
 
 

@@ -1,14 +1,16 @@
 "use strict";
 /* The losses of a training, drawn anew as epochs come. */
 const rows = [], chart = at("chart"), colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+const MOST = 1000;  // rows that are drawn, evenly spaced, and the last
 let frame = 0;
 
 function draw() {
   frame = 0;
   const { clientWidth: width, clientHeight: height } = chart, [left, right, top, bottom] = [64, 12, 10, 34];
   chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const curves = new Map();
+  const curves = new Map(), step = Math.ceil(rows.length / MOST);
   rows.forEach((row, i) => {
+    if (i % step && i !== rows.length - 1) return;
     for (const [name, value] of Object.entries(row.losses)) {
       const key = row.stage ? `${row.stage}: ${name}` : name;
       if (!curves.has(key)) curves.set(key, []);

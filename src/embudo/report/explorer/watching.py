@@ -52,9 +52,9 @@ class Watch(Subject):
         yield {"finished": True}
         self.told += 1
 
-    def finish(self) -> None:
+    def finish(self, patience: float | None = None) -> None:
         """Say that the training is over, and wait until a browser knows, or none has come in time."""
         self.finished = True
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + (PATIENCE if patience is None else patience)
         while not self.told and time.monotonic() < until:
             time.sleep(PAUSE)
