@@ -36,6 +36,7 @@ def test_a_model_without_samples_and_those_that_come_along(embudo, shown, image_
     assert [subject.template for subject in subjects] == ["codes.html", "codec.html", "denoiser.html"]
     assert subjects[0].facts["image_shape"] == [6, 5, 3]
     assert [subject.facts["n_samples"] for subject in subjects] == [0, 20, 0]
+    assert subjects[1].calls["sample"]({"number": "19"}, b"")["size"] == "5 x 6 pixels"
 
 
 def test_what_is_not_explored_is_refused(embudo, shown, digits, model, files, tmp_path):

@@ -13,8 +13,6 @@ from embudo.cli.options import DataSource, Size, data_options
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
 
     from embudo.report.explorer.subject import Subject
@@ -104,21 +102,23 @@ def subject_of(
     )
 
 
-def photographs_of(data: Path | None, source: DataSource) -> Sequence[np.ndarray[Any, Any]]:
-    """Return the images in a file or a folder, read when they are looked at; none without `data`.
+def photographs_of(data: Path | None, source: DataSource) -> list[Path] | list[np.ndarray[Any, Any]]:
+    """Return the files of a folder, or the images in a file; none without `data`.
 
     Raises
     ------
+    FileFormatError
+        If a folder holds none.
     InvalidData
-        If an array holds no images.
+        If a file holds none.
     """
-    from embudo.codec.images import as_images
+    from embudo.data.images import list_images
 
     if data is None:
-        return ()
+        return []
     if data.is_dir():
-        return as_images(data)
+        return list_images(data)
     X: Any = source.read(data)
     if getattr(X, "ndim", 0) not in {3, 4} or X.dtype != "uint8":
         raise InvalidData(f"'{data}' holds no images of type uint8, from 0 to 255.")
-    return as_images(list(X))
+    return list(X)

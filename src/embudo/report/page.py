@@ -24,7 +24,7 @@ from embudo.report.curves import PCAComparisonDisplay, RobustnessDisplay, Traini
 from embudo.report.display import Display, check_labels, dense, feature_names, image_shape_of, n_rows, rows_at, spread
 from embudo.report.doctor import RULES, Case, Finding, examine, name_of
 from embudo.report.reconstruction import ReconstructionDisplay, by_pca
-from embudo.report.templates import templates
+from embudo.report.templates import template
 from embudo.report.units import FilterDisplay, HierarchyDisplay, TraversalDisplay
 
 if TYPE_CHECKING:
@@ -141,28 +141,24 @@ class Report:
         from markupsafe import Markup
 
         path: Markup = Markup(path_html(self.autoencoder))  # escaped where it is made
-        return (
-            templates()
-            .get_template("page.html")
-            .render(
-                title=self.title,
-                version=embudo.__version__,
-                summary=self.summary(),
-                findings=self.findings,
-                path=path,
-                parts=self.parts(),
-                data=self.data_card(),
-                features=self.feature_table(),
-                training=self.training_table(),
-                stages=self.stages(),
-                measures=self.measures(),
-                noise=self.facts["noise"],
-                cases={name: self.case_table(name) for name in ("worst", "best")},
-                figures=self.figures(),
-                number=number,
-                zip=zip,
-                rules=[name_of(rule) for rule in RULES],
-            )
+        return template("page.html").render(
+            title=self.title,
+            version=embudo.__version__,
+            summary=self.summary(),
+            findings=self.findings,
+            path=path,
+            parts=self.parts(),
+            data=self.data_card(),
+            features=self.feature_table(),
+            training=self.training_table(),
+            stages=self.stages(),
+            measures=self.measures(),
+            noise=self.facts["noise"],
+            cases={name: self.case_table(name) for name in ("worst", "best")},
+            figures=self.figures(),
+            number=number,
+            zip=zip,
+            rules=[name_of(rule) for rule in RULES],
         )
 
     def save(self, path: str | Path) -> None:

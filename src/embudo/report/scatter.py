@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from embudo.report.templates import templates
+from embudo.report.templates import template
 
 #: ten colours that are told apart with any colour vision (Petroff 2021, Accessible color sequences)
 PALETTE = (
@@ -47,7 +47,7 @@ def map_page(
     """
     said = "; ".join(f"{name} {value}" for name, value in (facts or {}).items())
     data = map_data(codes, labels, images)
-    return templates().get_template("map.html").render(title=title, facts=said, data=data, help=help_on(codes.shape[1]))
+    return template("map.html").render(title=title, facts=said, data=data, help=help_on(codes.shape[1]))
 
 
 def help_on(dimensions: int) -> str:

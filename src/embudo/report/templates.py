@@ -6,12 +6,16 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
+
+
+def template(name: str) -> Template:
+    """Return a template of this folder; what it is given is escaped, and none of it may be missing."""
+    return _environment().get_template(name)
 
 
 @functools.cache
-def templates() -> Environment:
-    """Return what renders the templates of this folder; what they are given is escaped."""
+def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     return Environment(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,14 +29,14 @@ class Photographs(Subject):
 
     Parameters
     ----------
-    images : sequence of ndarray of shape (height, width[, channels]), uint8
-        To choose from.
+    images : sequence of Path or of ndarray of shape (height, width[, channels]), uint8
+        To choose from; files are read when they are chosen.
     title : str
     grey : bool
         Whether the model knows no colours.
     """
 
-    def __init__(self, images: Sequence[np.ndarray], title: str, grey: bool) -> None:
+    def __init__(self, images: Sequence[Path] | Sequence[np.ndarray], title: str, grey: bool) -> None:
         self.images, self.title, self.grey = images, title, grey
         self.held: dict[int, np.ndarray] = {}
         self.numbers = itertools.count()
@@ -46,12 +47,16 @@ class Photographs(Subject):
         """Open one of the images to choose from."""
         if not len(self.images):
             raise InvalidData("There are no images to choose from: open one, or name a folder when you start.")
-        return self._open(self.images[asked_number(query, "number", 0, len(self.images) - 1, integer=True)])
+        image = self.images[asked_number(query, "number", 0, len(self.images) - 1, integer=True)]
+        return self._open(self._read(image) if isinstance(image, Path) else image)
 
     def upload(self, query: Mapping[str, str], body: bytes) -> dict[str, Any]:
         """Open an image that is uploaded."""
         with as_file(query, body) as path:
-            return self._open(read_image(path, "grey" if self.grey else "auto"))
+            return self._open(self._read(path))
+
+    def _read(self, path: Path) -> np.ndarray:
+        return read_image(path, "grey" if self.grey else "auto")
 
     def _open(self, image: np.ndarray) -> dict[str, Any]:
         pixels = shrunk(image.reshape(*image.shape[:2], -1))
@@ -83,7 +88,9 @@ class CodecExplorer(Photographs):
     template = "codec.html"
     summary = "Photographs as the codec keeps them, and JPEG in no more bytes."
 
-    def __init__(self, codec: ImageCodec, images: Sequence[np.ndarray] = (), *, title: str = "Codec") -> None:
+    def __init__(
+        self, codec: ImageCodec, images: Sequence[Path] | Sequence[np.ndarray] = (), *, title: str = "Codec"
+    ) -> None:
         super().__init__(images, title, grey=codec.channels_ == 1)
         self.codec = codec
         self.calls["compress"] = self.compress
@@ -119,7 +126,9 @@ class DenoiserExplorer(Photographs):
         "Gaussian noise is added to a photograph, and taken out again. The network sees for itself how much it is."
     )
 
-    def __init__(self, denoiser: ImageDenoiser, images: Sequence[np.ndarray] = (), *, title: str = "Denoiser") -> None:
+    def __init__(
+        self, denoiser: ImageDenoiser, images: Sequence[Path] | Sequence[np.ndarray] = (), *, title: str = "Denoiser"
+    ) -> None:
         super().__init__(images, title, grey=denoiser.channels_ == (1,))
         self.denoiser = denoiser
         self.calls["denoise"] = self.denoise

@@ -22,7 +22,7 @@ from embudo.engine.progress import heard_by
 from embudo.errors import EmbudoError, InvalidParameter, MissingDependency, reason
 from embudo.report.explorer.subject import Subject
 from embudo.report.explorer.watching import Watch
-from embudo.report.templates import templates
+from embudo.report.templates import template
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -60,7 +60,7 @@ def application(subject: Subject) -> Starlette:
         raise _missing() from None
 
     worker = ThreadPoolExecutor(1)  # torch is called from one thread
-    page = templates().get_template(f"explorer/{subject.template}")
+    page = template(f"explorer/{subject.template}")
     html = page.render(title=subject.title, summary=subject.summary, facts=subject.facts, version=embudo.__version__)
     scripts = {name: _script(name) for name in SCRIPTS}
 
