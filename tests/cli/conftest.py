@@ -1,5 +1,6 @@
 """The command line, called in this process: status, stdout and stderr; and small files to call it on."""
 
+import signal
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,14 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from embudo.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Whoever starts the tests in the background leaves them deaf to it, and their processes too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Outcome(NamedTuple):

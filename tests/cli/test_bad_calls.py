@@ -8,7 +8,11 @@ from embudo import Autoencoder, AutoencoderClassifier, StackedAutoencoder, Train
 #: name: (arguments, exit status, part of the line); {f}: folder of good files, {b}: of bad ones, {o}: for output
 CASES = {
     "no such verb": ("trian", 2, "did you mean 'train'"),
-    "no such option": ("train {f}/digits.csv -o {o}/m.safetensors --epoch 3", 2, "Did you mean '--epochs'"),
+    "no such option": (
+        "train {f}/digits.csv -o {o}/m.safetensors --epoch 3",
+        2,
+        "Did you mean one of: '--epochs', '--port'",
+    ),
     "no output": ("train {f}/digits.csv", 2, "Missing option '-o'"),
     "missing file": ("train {f}/digts.csv -o {o}/m.safetensors", 1, "did you mean 'digits.csv'"),
     "truncated npy": ("train {b}/truncated.npy -o {o}/m.safetensors", 1, "truncated.npy"),

@@ -38,9 +38,10 @@ GOOD = {
     "classify predict": ("-o {o}/out.csv", "{i}/classifier.safetensors {i}/rows.csv"),
     "detect fit": ("-o {o}/out.safetensors --components 2 --contamination 0 --steps 2 -q", "{i}/rows.csv"),
     "detect score": ("-o {o}/out.csv", "{i}/detector.safetensors {i}/rows.csv"),
+    "explore": ("--no-browser", "{i}/model.safetensors {i}/rows.csv"),
     "export": ("-o {o}/out.onnx --part encoder --check {i}/rows.csv", "{i}/model.safetensors"),
 }
-WORKS_LONG = {"demo"}  #: nothing of which is called in full here
+WORKS_LONG = {"demo", "explore"}  #: not called in full here
 QUICK = Training(1, verbose=False)
 
 

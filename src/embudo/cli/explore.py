@@ -9,7 +9,7 @@ import click
 
 from embudo.cli.classify import read_both
 from embudo.cli.loading import KINDS, load_codec, load_denoiser
-from embudo.cli.options import DataSource, Size, data_options
+from embudo.cli.options import PATH, DataSource, Size, data_options
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ browser_option = click.option(
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH, required=False)
 @click.option(
     "--labels",
     metavar="NAME|FILE",

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from embudo.cli.loading import load_as
-from embudo.cli.options import PATH, DataSource, Word, data_options
+from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
 from embudo.cli.output import check_output
 from embudo.errors import InvalidParameter
 
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("-o", "--output", type=PATH, required=True, help=".onnx, or a folder.")
+@output_option(".onnx, or a folder.")
 @click.option("--part", type=Word(["reconstruction", "encoder", "decoder"]), help="Of an autoencoder.  [default: all]")
 @click.option("--check", type=PATH, help="Samples to compare on.  [default: random ones]")
 @data_options

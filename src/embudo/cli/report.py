@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from embudo.cli.loading import load_autoencoder
-from embudo.cli.options import DataSource, Size, data_options
+from embudo.cli.options import PATH, DataSource, Size, data_options, output_option
 from embudo.cli.output import check_output
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page: .html.")
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH)
+@output_option("The page: .html.")
 @click.option(
     "--labels",
     metavar="NAME|FILE",
