@@ -54,7 +54,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular, Exportable):
         at least one of a hundred. For a promise on new samples, see `calibrate`.
     criterion : {"denoising", "whitened", "squared", "density"}, default="denoising"
         What the error of a sample x is, all between scaled values. "squared": ``||x - x'||^2``. "denoising": the same
-        after noise was added to x, over several levels of it [1]_, each in units of the mean error of normal samples.
+        as it is and after noise of two levels was added to x [1]_, each in units of the mean error of normal samples.
         "whitened": ``||S^(-1/2) (x - x' - m)||^2``, where m and S are mean and covariance of the residuals of samples
         held out from training. "density": ``||S^(-1/2) (h - m)||^2`` of the code h.
     n_estimators : int, default=1
