@@ -16,7 +16,7 @@ import torch
 from shared import Report, parse_arguments
 
 from embudo import L1, Adam, Autoencoder, Contractive, KLSparsity, TopK, Training
-from embudo.engine.loop import AutogradStep
+from embudo.engine.step import AutogradStep
 from embudo.nn.sparsity import DEAD_AFTER
 
 BATCH = 256

@@ -17,9 +17,10 @@ from zoo import digits
 from embudo import L1, L2, MLP, SGD, Adam, Autoencoder, Training
 from embudo.data.batches import Batches, TensorRows
 from embudo.engine.history import Epoch, append
-from embudo.engine.loop import AutogradStep, train
+from embudo.engine.loop import train
 from embudo.engine.objective import Reconstruction
 from embudo.engine.runtime import Runtime
+from embudo.engine.step import AutogradStep
 from embudo.errors import InvalidParameter, TrainingDiverged, TrainingInterrupted
 from embudo.nn.network import Network
 from embudo.parts.losses import resolve_loss

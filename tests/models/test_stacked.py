@@ -14,7 +14,7 @@ from zoo import QUICK, STACKS, digits
 
 from embudo import MLP, Autoencoder, ConvNet, StackedAutoencoder, TopK, Training, deep_autoencoder, make_stack
 from embudo.data.batches import Batches
-from embudo.engine import loop
+from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidParameter, TrainingInterrupted
 from embudo.nn.layers import Dense
 
@@ -152,7 +152,7 @@ def test_images_reach_the_first_level_as_images():
 
 def test_ctrl_c_leaves_the_levels_learnt_so_far(monkeypatch):
     steps = []
-    step = loop.AutogradStep.__call__
+    step = TrainingStep.__call__
 
     def interrupted(self, x, target):
         steps.append(x.shape[1])
@@ -160,7 +160,7 @@ def test_ctrl_c_leaves_the_levels_learnt_so_far(monkeypatch):
             raise KeyboardInterrupt
         return step(self, x, target)
 
-    monkeypatch.setattr(loop.AutogradStep, "__call__", interrupted)
+    monkeypatch.setattr(TrainingStep, "__call__", interrupted)
     stack = two_levels()
     with pytest.warns(TrainingInterrupted, match="after 1 of 3 epochs"):
         stack.fit(digits())
@@ -228,7 +228,7 @@ def test_a_made_stack_reconstructs_codes_by_their_own_activation():
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_learnt(params, sentence, monkeypatch):
-    monkeypatch.setattr(loop.AutogradStep, "__call__", lambda *_: pytest.fail("it has begun to learn"))
+    monkeypatch.setattr(TrainingStep, "__call__", lambda *_: pytest.fail("it has begun to learn"))
     with pytest.raises(InvalidParameter, match=sentence):
         two_levels().set_params(**params).fit(digits())
 

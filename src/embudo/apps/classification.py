@@ -21,7 +21,7 @@ from embudo.apps.labels import UNLABELLED, class_weights, known_labels, split_la
 from embudo.data.arrays import Matrix
 from embudo.data.batches import Rows, TensorRows, make_rows
 from embudo.data.scaling import Scaler
-from embudo.engine.loop import AutogradStep
+from embudo.engine.fitting import make_step
 from embudo.engine.objective import Classification, CorruptionFunction
 from embudo.engine.progress import titled
 from embudo.engine.runtime import Runtime, resolve_runtime
@@ -288,7 +288,7 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
             corruption=self.corruption if network is self.module_ else None,
             seed=self.seed_,
         )
-        step = AutogradStep(objective, training, runtime)
+        step = make_step(objective, training, runtime)
         with titled(stage):
             self._train(
                 step, with_targets(learnt), self._kept_under(stage, training), validation and with_targets(validation)

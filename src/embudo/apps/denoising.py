@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from embudo.apps.noises import HIGHEST, NOISES, Denoising
 from embudo.apps.pictures import WHITE, check_range, checked, held_out, paired
 from embudo.data.patches import Patches, as_tensor
-from embudo.engine.fitting import run
+from embudo.engine.fitting import make_step, run
 from embudo.engine.history import History
-from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import CorruptionFunction
 from embudo.engine.runtime import resolve_runtime
 from embudo.errors import FileFormatError, InvalidParameter, check_choice, check_number
@@ -148,7 +147,7 @@ class ImageDenoiser(Composed):
         network = self._first_network(channels).to(runtime.device, runtime.dtype)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as convolutions are fastest
         objective = Denoising(network, self.noise if X_clean is None else None, seed=self.seed_)
-        step = AutogradStep(objective, training, runtime)
+        step = make_step(objective, training, runtime)
         batch_size = 8 if training.batch_size == "auto" else int(training.batch_size)
         batches = Patches(
             images, targets, size=self.patch_size, batch_size=batch_size, n_samples=PATCHES, seed=self.seed_

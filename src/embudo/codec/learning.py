@@ -25,8 +25,8 @@ from embudo.codec.statistics import ROUNDS, fit_coder, fit_quantizer
 from embudo.codec.streams import StreamCoder
 from embudo.codec.transform import principal_axes
 from embudo.data.batches import TensorRows, split
+from embudo.engine.fitting import make_step
 from embudo.engine.history import History
-from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import Objective
 from embudo.engine.runtime import resolve_runtime
 from embudo.metrics.reconstruction import psnr
@@ -191,7 +191,7 @@ def _train(codec: ImageCodec, stage: str, objective: Objective, rows: tuple[Tens
     if training.run_dir is not None:
         training = dataclasses.replace(training, run_dir=Path(training.run_dir) / stage)
     codec.history_ = codec.training_history_[stage] = {}
-    codec._train(AutogradStep(objective, training, resolve_runtime(training)), rows, training, validation)
+    codec._train(make_step(objective, training, resolve_runtime(training)), rows, training, validation)
 
 
 def _taken(rows: tuple[TensorRows, TensorRows], indices: Tensor) -> tuple[TensorRows, TensorRows]:

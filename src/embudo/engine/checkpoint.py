@@ -18,7 +18,8 @@ from torch import Tensor
 from embudo.data.batches import Rows
 from embudo.data.files import checksum, utf8_name, write_atomically
 from embudo.engine.history import History, restored
-from embudo.engine.loop import AutogradStep, BatchSource
+from embudo.engine.loop import BatchSource
+from embudo.engine.step import TrainingStep
 from embudo.errors import UNREADABLE, FileFormatError, InvalidParameter, reason
 from embudo.parts.training import Training
 
@@ -65,7 +66,7 @@ class RunFolder:
         Made where it is missing.
     fingerprint : str
         Of the training: the state of another one is refused.
-    step : AutogradStep
+    step : TrainingStep
         What learns; its weights, optimizer, generator and counts are the state.
     copies : list of Tensor
         The weights to come back to, which belong to the state too.
@@ -77,7 +78,7 @@ class RunFolder:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], fingerprint: str, step: AutogradStep, copies: list[Tensor]
+        self, folder: str | os.PathLike[str], fingerprint: str, step: TrainingStep, copies: list[Tensor]
     ) -> None:
         self.path = Path(folder, "state.safetensors")
         self.fingerprint, self.step, self.copies = fingerprint, step, copies
@@ -159,7 +160,7 @@ class RunFolder:
 
 def fingerprint(
     recipe: str,
-    step: AutogradStep,
+    step: TrainingStep,
     batches: BatchSource,
     training: Training,
     validation: tuple[Rows, Rows] | None,
@@ -170,7 +171,7 @@ def fingerprint(
     ----------
     recipe : str
         The parameters of the model.
-    step : AutogradStep
+    step : TrainingStep
         With the first weights.
     batches : BatchSource
         The training samples; seed and batch size are known by the order of epoch 0, which is never learnt from.
@@ -201,13 +202,13 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def weights(step: AutogradStep) -> dict[str, Tensor]:
+def weights(step: TrainingStep) -> dict[str, Tensor]:
     """Return the parameters and buffers of the objective by name."""
     objective = step.objective
     return {f"weights.{name}": tensor for name, tensor in (*objective.named_parameters(), *objective.named_buffers())}
 
 
-def state(step: AutogradStep, copies: list[Tensor]) -> dict[str, Tensor]:
+def state(step: TrainingStep, copies: list[Tensor]) -> dict[str, Tensor]:
     """Return all that the next epoch depends on by name, on the CPU."""
     objective = step.objective
     tensors: dict[str, Any] = weights(step)
@@ -224,7 +225,7 @@ def state(step: AutogradStep, copies: list[Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def restore(step: AutogradStep, copies: list[Tensor], tensors: dict[str, Tensor]) -> None:
+def restore(step: TrainingStep, copies: list[Tensor], tensors: dict[str, Tensor]) -> None:
     """Set everything to what `state` returned.
 
     Raises

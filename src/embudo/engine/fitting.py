@@ -10,10 +10,22 @@ from torch import Tensor
 from embudo.data.batches import Rows
 from embudo.engine.checkpoint import Position, RunFolder, fingerprint
 from embudo.engine.history import History, append
-from embudo.engine.loop import AutogradStep, BatchSource, train
+from embudo.engine.loop import BatchSource, train
+from embudo.engine.objective import Objective
 from embudo.engine.progress import Progress
+from embudo.engine.runtime import Runtime
+from embudo.engine.step import AutogradStep, TrainingStep
 from embudo.errors import TrainingDiverged, TrainingInterrupted
 from embudo.parts.training import Training
+
+#: the steps there are, the fastest first; the last suits every objective
+STEPS: tuple[type[TrainingStep], ...] = (AutogradStep,)
+
+
+def make_step(objective: Objective, training: Training, runtime: Runtime) -> TrainingStep:
+    """Return the fastest step that finds the gradient of `objective`."""
+    kind = next(kind for kind in STEPS if kind.suits(objective, runtime))
+    return kind(objective, training, runtime)
 
 
 class Snapshot:
@@ -37,7 +49,7 @@ class Snapshot:
 
 
 def run(
-    step: AutogradStep,
+    step: TrainingStep,
     batches: BatchSource,
     training: Training,
     history: History,
@@ -50,7 +62,7 @@ def run(
 
     Parameters
     ----------
-    step : AutogradStep
+    step : TrainingStep
         What learns from a batch; its weights are changed in place.
     batches : BatchSource
         The training samples.

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from embudo.data.batches import Rows
 from embudo.engine.history import Epoch
-from embudo.engine.objective import Objective
-from embudo.engine.runtime import Runtime
+from embudo.engine.step import TrainingStep
 from embudo.errors import TrainingDiverged
 from embudo.parts.training import Training
 
@@ -35,60 +34,8 @@ class BatchSource(Protocol):
         ...
 
 
-class AutogradStep:
-    """One step of gradient descent, the gradient by automatic differentiation.
-
-    Parameters
-    ----------
-    objective : Objective
-        Its parameters are changed in place.
-    training : Training
-        Optimizer and clipping.
-    runtime : Runtime
-        Device and arithmetic.
-    """
-
-    def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
-        self.objective, self.training, self.runtime = objective, training, runtime
-        self.parameters = list(objective.parameters())
-        self.optimizer = training.optimizer.build(self.parameters)
-        self.lr = training.optimizer.lr
-
-    def set_progress(self, done: float) -> None:
-        """Set what changes in the course of a training, of which the share `done` is over."""
-        if self.training.schedule:
-            self.lr = self.training.optimizer.lr * self.training.learning_rate_share(done)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.lr
-        for rule in self.objective.rules:
-            rule.done = done
-
-    def __call__(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Learn from one batch.
-
-        Parameters
-        ----------
-        x, target : Tensor of shape (n, n_features)
-            What is given, and what shall come out; the same, but for measured pairs.
-
-        Returns
-        -------
-        dict of str to Tensor
-            The terms of the objective before the step, scalars.
-        """
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.runtime.autocast():
-            terms: dict[str, Tensor] = self.objective(x.to(self.runtime.device), target.to(self.runtime.device))
-            total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
-        total.backward()
-        if self.training.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
-        self.optimizer.step()
-        return terms
-
-
 def train(
-    step: AutogradStep,
+    step: TrainingStep,
     batches: BatchSource,
     training: Training,
     *,
@@ -101,7 +48,7 @@ def train(
 
     Parameters
     ----------
-    step : AutogradStep
+    step : TrainingStep
         What learns from a batch.
     batches : BatchSource
         The training samples.
@@ -155,7 +102,7 @@ def train(
 
 
 @torch.no_grad()
-def measure(step: AutogradStep, rows: Rows, targets: Rows) -> dict[str, float]:
+def measure(step: TrainingStep, rows: Rows, targets: Rows) -> dict[str, float]:
     """Return the objective's measures of held-out samples with their targets, means over all of them."""
     totals: dict[str, float] = {}
     device, start = step.runtime.device, 0
@@ -170,7 +117,7 @@ def measure(step: AutogradStep, rows: Rows, targets: Rows) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _check_finite(terms: dict[str, float], step: AutogradStep, number: int) -> None:
+def _check_finite(terms: dict[str, float], step: TrainingStep, number: int) -> None:
     culprit = next((name for name, value in terms.items() if not math.isfinite(value)), None)
     if culprit is not None:
         what = f"the term {culprit!r} of the loss became {terms[culprit]}"

@@ -18,9 +18,10 @@ from embudo.data.batches import PlacedRows, Rows, StreamRows, split
 from embudo.data.sources import as_stream
 from embudo.data.sparse import stack_rows
 from embudo.data.streams import Stream, divided
-from embudo.engine.loop import AutogradStep
+from embudo.engine.fitting import make_step
 from embudo.engine.objective import Reconstruction
 from embudo.engine.progress import say
+from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.export import Exportable, Graph, standalone
 from embudo.models.inference import gathered, outputs, passed, result_dtype
@@ -103,7 +104,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         if penalty is not None:
             penalty.check(code_activation)
 
-    def _make_step(self) -> AutogradStep:
+    def _make_step(self) -> TrainingStep:
         objective = Reconstruction(
             self.module_,
             resolve_loss(self.loss, self.output_activation),
@@ -112,11 +113,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
             revive=self.sparsity.revival if self.sparsity else None,
             seed=self.seed_,
         )
-        return AutogradStep(objective, self.training_, self._runtime())
+        return make_step(objective, self.training_, self._runtime())
 
     def _learn(
         self,
-        step: AutogradStep,
+        step: TrainingStep,
         pair: Pair,
         training: Training,
         held_out: Pair | None,

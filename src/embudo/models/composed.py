@@ -24,9 +24,9 @@ from embudo.data.sources import as_stream
 from embudo.data.streams import Stream
 from embudo.engine.fitting import run
 from embudo.engine.history import History
-from embudo.engine.loop import AutogradStep
 from embudo.engine.objective import CorruptionFunction
 from embudo.engine.runtime import Runtime
+from embudo.engine.step import TrainingStep
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.nn.layers import multiply_adds
 from embudo.nn.network import Network
@@ -58,7 +58,7 @@ class Composed(BaseEstimator):
     seed_: int
     history_: History
     _completed = True  #: whether the last training came to its end
-    _step: AutogradStep | None = None  #: kept between calls of partial_fit
+    _step: TrainingStep | None = None  #: kept between calls of partial_fit
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; with `deep`, also those of parts and estimators, as ``part__field``."""
@@ -258,7 +258,7 @@ class Composed(BaseEstimator):
 
     def _train(
         self,
-        step: AutogradStep,
+        step: TrainingStep,
         learnt: tuple[Rows, Rows],
         training: Training,
         validation: tuple[Rows, Rows] | None,
