@@ -16,7 +16,7 @@ import torch
 from shared import Report, parse_arguments
 
 from embudo import L1, Adam, Autoencoder, Contractive, KLSparsity, TopK, Training
-from embudo.engine.step import AutogradStep
+from embudo.engine.step import TrainingStep
 from embudo.nn.sparsity import DEAD_AFTER
 
 BATCH = 256
@@ -34,7 +34,7 @@ CASES: dict[str, tuple[dict[str, Any], str, float]] = {
 }
 
 
-def make_step(parts: dict[str, Any]) -> AutogradStep:
+def make_step(parts: dict[str, Any]) -> TrainingStep:
     """Return the step that `fit` would take."""
     training = Training(epochs=1, batch_size=BATCH, optimizer=Adam(1e-3), device="cpu", verbose=False)
     first = np.random.default_rng(0).random((2 * BATCH, N_INPUT), dtype=np.float32)
@@ -44,7 +44,7 @@ def make_step(parts: dict[str, Any]) -> AutogradStep:
     return step
 
 
-def let_die(step: AutogradStep, n_units: int) -> None:
+def let_die(step: TrainingStep, n_units: int) -> None:
     """Keep units from speaking, by their bias, and count them as dead."""
     (rule,) = step.objective.rules
     with torch.no_grad():
@@ -52,7 +52,7 @@ def let_die(step: AutogradStep, n_units: int) -> None:
     rule.silent_steps[:n_units] = DEAD_AFTER
 
 
-def block(step: AutogradStep, x: torch.Tensor, n_steps: int) -> tuple[float, float]:
+def block(step: TrainingStep, x: torch.Tensor, n_steps: int) -> tuple[float, float]:
     """Return the CPU time and the elapsed time of a step, in ms."""
     wall, cpu = time.perf_counter(), time.process_time()
     for i in range(n_steps):

@@ -102,7 +102,7 @@ class Denoising(Objective):
         if self.named is not None:
             x_in, sigma = self.named(x, self.generator)
         else:
-            x_in, _ = self._corrupted(x)
+            x_in, _ = self.corrupted(x)
         if sigma is None:
             return {"squared_error": self._errors(x_in, x.new_zeros(len(x)), target).mean()}
         told = torch.rand(len(x), generator=self.generator, device=x.device) < TOLD

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from embudo.data.batches import Rows
 from embudo.engine.checkpoint import Position, RunFolder, fingerprint
+from embudo.engine.closed_form import ClosedFormStep
 from embudo.engine.history import History, append
 from embudo.engine.loop import BatchSource, train
 from embudo.engine.objective import Objective
@@ -19,7 +20,7 @@ from embudo.errors import TrainingDiverged, TrainingInterrupted
 from embudo.parts.training import Training
 
 #: the steps there are, the fastest first; the last suits every objective
-STEPS: tuple[type[TrainingStep], ...] = (AutogradStep,)
+STEPS: tuple[type[TrainingStep], ...] = (ClosedFormStep, AutogradStep)
 
 
 def make_step(objective: Objective, training: Training, runtime: Runtime) -> TrainingStep:

@@ -83,8 +83,10 @@ def train(
             if not open_ended:
                 step.set_progress(done / n_steps)
             for name, value in step(x, target).items():
-                weighted = value.detach() * len(x)
-                sums[name] = sums[name] + weighted if name in sums else weighted
+                if name in sums:
+                    sums[name].add_(value.detach(), alpha=x.shape[0])
+                else:
+                    sums[name] = value.detach() * x.shape[0]
             done += 1
         terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
         stepped = time.perf_counter()

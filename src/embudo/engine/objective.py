@@ -51,7 +51,8 @@ class Objective(nn.Module):
         """Return what early stopping compares, the smaller the better, of the measures of all held-out samples."""
         return (measured["loss"],)
 
-    def _corrupted(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def corrupted(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what the network sees of a batch, and the weight of each entry in the loss (None: 1)."""
         if self.corruption is None:
             return x, None
         if isinstance(self.corruption, Corruption):
@@ -64,7 +65,7 @@ class Objective(nn.Module):
             )
         return x_in, None
 
-    def _rule_costs(self) -> dict[str, Tensor]:
+    def rule_costs(self) -> dict[str, Tensor]:
         """Return what the sparsity rules cost in this step."""
         costs = [cost for rule in self.rules if (cost := rule.take_cost()) is not None]
         return {"sparsity": torch.stack(costs).sum()} if costs else {}
@@ -107,28 +108,34 @@ class Reconstruction(Objective):
         """Return each term of the objective, a scalar, by name; their sum is minimised."""
         network = self.network
         target, place = target[:, : x.shape[1]], target[:, x.shape[1] :]
-        x_in, emphasis = self._corrupted(x)
+        x_in, emphasis = self.corrupted(x)
         pre = network.encoder(x_in)
         code = pre if network.sparsity is None else network.sparsity(pre)
         output, y = self._decoded(code)
         terms = {"reconstruction": self.loss(output, target, emphasis)}
         if self.revive is not None:
-            terms["revival"] = self._revival(pre, target, *self.revive)
+            revived = self.revived(pre)
+            lost = pre.new_zeros(()) if revived is None else self.loss(self._decoded(revived)[0], target, None)
+            terms["revival"] = self.revive[1] * lost
         if self.penalties:
-            step = Step(
-                x=target,
-                x_in=x_in,
-                pre=pre,
-                code=code,
-                y=y,
-                place=place,
-                encode=network.encode,
-                encoder=network.encoder,
-                generator=self.generator,
-                memory=self.memory,
-            )
+            step = self.record(x_in, target, place, pre, code, y)
             terms.update({kind: penalty(step) for kind, penalty in self.penalties.items()})
-        return terms | self._rule_costs()
+        return terms | self.rule_costs()
+
+    def record(self, x_in: Tensor, target: Tensor, place: Tensor, pre: Tensor, code: Tensor, y: Tensor) -> Step:
+        """Return what a step computed, for penalties to look at."""
+        return Step(
+            x=target,
+            x_in=x_in,
+            pre=pre,
+            code=code,
+            y=y,
+            place=place,
+            encode=self.network.encode,
+            encoder=self.network.encoder,
+            generator=self.generator,
+            memory=self.memory,
+        )
 
     def measure(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the mean loss of samples as they are, without corruption or penalties."""
@@ -142,15 +149,14 @@ class Reconstruction(Objective):
         logits: Tensor = self.logits(code)
         return logits, logits.sigmoid()
 
-    def _revival(self, pre: Tensor, target: Tensor, k: int, weight: float) -> Tensor:
-        """Return the weighted loss of what the k largest dead units reconstruct by themselves."""
+    def revived(self, pre: Tensor) -> Tensor | None:
+        """Return the code of the largest dead units, which reconstruct a sample by themselves; None where all live."""
         rule = self.network.sparsity
-        if rule is None or (dead := rule.dead) is None:
-            return target.new_zeros(())
+        if self.revive is None or rule is None or (dead := rule.dead) is None:
+            return None
         # largest by the rule's own measure: a unit that the rule would not choose cannot come back
         candidates = pre.masked_fill(~dead, 0.0 if rule.by_magnitude else -torch.inf)
-        code = keep_largest(candidates, min(k, int(dead.sum())), rule.by_magnitude)
-        return weight * self.loss(self._decoded(code)[0], target, None)
+        return keep_largest(candidates, min(self.revive[0], int(dead.sum())), rule.by_magnitude)
 
 
 class Classification(Objective):
@@ -179,8 +185,8 @@ class Classification(Objective):
 
     def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the mean weighted cross-entropy, and what the sparsity rules cost."""
-        x_in, _ = self._corrupted(x)
-        return {"cross_entropy": self._cross_entropy(self.network(x_in), target), **self._rule_costs()}
+        x_in, _ = self.corrupted(x)
+        return {"cross_entropy": self._cross_entropy(self.network(x_in), target), **self.rule_costs()}
 
     def measure(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return loss and accuracy of samples as they are."""

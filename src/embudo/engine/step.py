@@ -43,6 +43,7 @@ class TrainingStep:
         for rule in self.objective.rules:
             rule.done = done
 
+    @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Learn from one batch.
 
@@ -75,6 +76,7 @@ class AutogradStep(TrainingStep):
         """Return whether this step finds the gradient of `objective`: always."""
         return True
 
+    @torch.enable_grad()
     def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""
         self.optimizer.zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from embudo.nn.activations import derivative
+from embudo.nn.activations import curvature, derivative
 from embudo.nn.layers import Dense
 
 
@@ -34,8 +34,36 @@ def dense_norm(encoder: nn.Sequential, x: Tensor, pre: Tensor, code: Tensor) -> 
     layer = cast("Dense", encoder[0])
     slope = derivative(encoder[1] if len(encoder) == 2 else None, pre, lambda: layer(x))
     if code is not pre:
-        slope = slope.masked_fill((code == 0) & (pre != 0), 0.0)
+        slope = slope.masked_fill(_silenced(pre, code), 0.0)
     return slope.square() @ layer.weight.square().sum(1)
+
+
+def dense_norm_gradient(encoder: nn.Sequential, x: Tensor, pre: Tensor, code: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Return the derivative of the sum of `dense_norm` over samples.
+
+    Parameters
+    ----------
+    encoder, x, pre, code
+        As of `dense_norm`.
+
+    Returns
+    -------
+    pre : Tensor of shape (n, n_components) or None
+        With respect to `pre`, ``2 s''(z_nj) sum_i W_ji^2``; None where that is 0.
+    weight : Tensor of shape (n_components, n_features)
+        With respect to the layer's weight, ``2 W_ji sum_n s'(z_nj)^2``.
+    """
+    layer = cast("Dense", encoder[0])
+    activation = encoder[1] if len(encoder) == 2 else None
+    speaks = 1.0 if code is pre else (~_silenced(pre, code)).to(pre.dtype)
+    slope = derivative(activation, pre, lambda: layer(x)) * speaks
+    bend = curvature(activation, pre, lambda: layer(x))
+    along_pre = None if bend is None else bend * speaks * (2 * layer.weight.square().sum(1))
+    return along_pre, 2 * layer.weight * slope.square().sum(0).unsqueeze(1)
+
+
+def _silenced(pre: Tensor, code: Tensor) -> Tensor:
+    return (code == 0) & (pre != 0)
 
 
 def exact_norm(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

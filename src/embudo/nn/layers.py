@@ -71,9 +71,14 @@ class TiedDense(Layer):
         self.bias = nn.Parameter(torch.empty(source.in_features))
 
     @property
+    def source(self) -> Dense:
+        """The other layer."""
+        return self._source[0]
+
+    @property
     def weight(self) -> Tensor:
         """The transposed weight of the other layer, shape `(n_out, n_in)`; a view."""
-        return self._source[0].weight.t()
+        return self.source.weight.t()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(n, n_in)` to `(n, n_out)`."""

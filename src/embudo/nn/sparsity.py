@@ -48,6 +48,13 @@ class SparsityModule(nn.Module):
         """Return what the rule itself adds to the objective, or None."""
         return None
 
+    def backward(self, pre: Tensor, code: Tensor, d: Tensor) -> Tensor:
+        """Return the derivative of the objective with respect to `pre`, given `d`, that with respect to the code.
+
+        That of units which may not speak is 0. Parameters of the rule, where it has any, get their ``grad``.
+        """
+        return d.masked_fill_(code == 0, 0.0)
+
     def reset(self) -> None:
         """Set parameters and buffers to their first values."""
         self.done, self.silent_steps = 1.0, None
@@ -160,6 +167,14 @@ class JumpReLUModule(SparsityModule):
         theta = self.log_threshold.exp()
         code = pre.masked_fill(pre <= theta, 0.0)
         return straight_through(code, theta, -theta * self._near(pre, theta)) if self.training else code
+
+    def backward(self, pre: Tensor, code: Tensor, d: Tensor) -> Tensor:
+        """Return the derivative with respect to `pre`; the thresholds get that of reconstruction and cost."""
+        theta = self.log_threshold.exp()
+        slope = -self._near(pre, theta)
+        grad = theta * (slope * (theta * d + self.weight / len(pre))).sum(0)
+        self.log_threshold.grad = grad if self.log_threshold.grad is None else self.log_threshold.grad.copy_(grad)
+        return super().backward(pre, code, d)
 
     def cost(self, pre: Tensor) -> Tensor:
         """Return ``weight`` times the mean number of units that speak."""

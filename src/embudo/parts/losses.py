@@ -50,6 +50,38 @@ LOSSES: dict[str, LossFunction] = {
 }
 
 
+def squared_error_gradient(output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the loss, and ``2 / n (y_ni - x_ni)``."""
+    error = output - target
+    flat = error.ravel()
+    weighted = error if weight is None else error * weight
+    return flat.dot(flat if weight is None else weighted.ravel()) / output.shape[0], weighted.mul_(2 / output.shape[0])
+
+
+def huber_gradient(output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the loss, and ``1 / n (y_ni - x_ni)``, no further from 0 than ``1 / n``."""
+    slope = (output - target).clamp_(-1, 1)
+    return huber(output, target, weight), _weighted(slope, weight)
+
+
+def cross_entropy_gradient(output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the loss, and ``1 / n (y_ni - x_ni)``, where `output` is the logit of y."""
+    slope = output.sigmoid().sub_(target)
+    return cross_entropy(output, target, weight), _weighted(slope, weight)
+
+
+def _weighted(slope: Tensor, weight: Tensor | None) -> Tensor:
+    return (slope if weight is None else slope.mul_(weight)).div_(len(slope))
+
+
+#: loss -> the same with its derivative with respect to each entry of the output, which may overwrite nothing
+GRADIENTS: dict[LossFunction, Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]] = {
+    squared_error: squared_error_gradient,
+    cross_entropy: cross_entropy_gradient,
+    huber: huber_gradient,
+}
+
+
 def resolve_loss(loss: str | Callable[[Tensor, Tensor], Tensor], output_activation: str) -> LossFunction:
     """Return the function that `loss` names, or wrap a callable of one's own.
 

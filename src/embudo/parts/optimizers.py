@@ -80,9 +80,9 @@ class Adam(Optimizer):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the fused torch optimizer of `parameters`."""
-        import torch
+        from embudo.nn.adam import FusedAdamW
 
-        return torch.optim.AdamW(self._groups(parameters), lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+        return FusedAdamW(self._groups(parameters), lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -67,6 +67,18 @@ class Penalty(Part):
         """Return the weighted penalty of one step, a scalar."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it costs.")
 
+    def has_gradient(self, encoder: nn.Sequential) -> bool:
+        """Return whether `gradient` is written out for codes of `encoder`."""
+        return False
+
+    def gradient(self, step: Step) -> dict[str, Tensor]:
+        """Return the gradient, after the penalty itself was asked for, by what it is taken with respect to.
+
+        "code" and "pre" are those of the step, in the order of the computation: what is given for one takes what comes
+        before it as fixed. "weight" is that of the encoder's only layer.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what its gradient is.")
+
     def check(self, code_activation: str) -> None:
         """Raise `InvalidParameter` if the penalty makes no sense for codes of this activation."""
 
@@ -112,6 +124,14 @@ class L1(Penalty):
         """Return the weighted penalty of one step, a scalar."""
         return self.weight * step.code.abs().sum() / len(step.code)
 
+    def has_gradient(self, encoder: nn.Sequential) -> bool:
+        """Return True."""
+        return True
+
+    def gradient(self, step: Step) -> dict[str, Tensor]:
+        """Return ``weight / n * sign(h)``."""
+        return {"code": step.code.sign().mul_(self.weight / len(step.code))}
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class L2(Penalty):
@@ -134,6 +154,14 @@ class L2(Penalty):
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
         return self.weight * step.code.square().sum() / len(step.code)
+
+    def has_gradient(self, encoder: nn.Sequential) -> bool:
+        """Return True."""
+        return True
+
+    def gradient(self, step: Step) -> dict[str, Tensor]:
+        """Return ``2 weight / n * h``."""
+        return {"code": step.code * (2 * self.weight / len(step.code))}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -200,6 +228,17 @@ class KLSparsity(Penalty):
         off = (1 - rho) * ((1 - rho) / (1 - q)).log()
         return self.weight * (on + off).sum()
 
+    def has_gradient(self, encoder: nn.Sequential) -> bool:
+        """Return True."""
+        return True
+
+    def gradient(self, step: Step) -> dict[str, Tensor]:
+        """Return ``weight / n * ((1 - rho) / (1 - q_j) - rho / q_j)``, the same for each sample."""
+        q = step.memory["mean_activation"] if self.running else step.code.mean(0)
+        slope = (1 - self.rho) / (1 - q) - self.rho / q
+        slope = slope.masked_fill((q < 1e-7) | (q > 1 - 1e-7), 0.0)
+        return {"code": slope * (self.weight / len(step.code))}
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Contractive(Penalty):
@@ -252,6 +291,20 @@ class Contractive(Penalty):
         else:
             norm = exact_norm(step.encode, step.x_in)
         return self.weight * norm.mean()
+
+    def has_gradient(self, encoder: nn.Sequential) -> bool:
+        """Return whether the norm is exact, and that of one layer."""
+        from embudo.nn.jacobian import is_dense
+
+        return self.probes is None and is_dense(encoder)
+
+    def gradient(self, step: Step) -> dict[str, Tensor]:
+        """Return ``2 weight / n`` times ``s'(z_nj) s''(z_nj) sum_i W_ji^2`` and ``W_ji sum_n s'(z_nj)^2``."""
+        from embudo.nn.jacobian import dense_norm_gradient
+
+        pre, weight = dense_norm_gradient(step.encoder, step.x_in, step.pre, step.code)
+        scale = self.weight / len(step.code)
+        return {"weight": weight.mul_(scale)} | ({} if pre is None else {"pre": pre.mul_(scale)})
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -310,3 +363,13 @@ class Neighbours(Penalty):
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
         return self.weight * (step.code - step.place).square().sum(1).log1p().mean()
+
+    def has_gradient(self, encoder: nn.Sequential) -> bool:
+        """Return True."""
+        return True
+
+    def gradient(self, step: Step) -> dict[str, Tensor]:
+        """Return ``2 weight / n * (h_n - z_n) / (1 + ||h_n - z_n||^2)``."""
+        off = step.code - step.place
+        squared = off.square().sum(1, keepdim=True)
+        return {"code": off.mul_(2 * self.weight / len(off)).div_(squared.add_(1))}
