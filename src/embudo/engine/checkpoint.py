@@ -214,7 +214,7 @@ def state(step: TrainingStep, copies: list[Tensor]) -> dict[str, Tensor]:
     tensors: dict[str, Any] = weights(step)
     tensors |= {f"kept.{i}": copy for i, copy in enumerate(copies)}
     tensors |= {
-        f"optimizer.{i}.{name}": value
+        f"optimizer.{i}.{name}": value if value.ndim else value.clone()  # parameters may share a count of steps
         for i, values in step.optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }
