@@ -40,6 +40,10 @@ class ExportDiffers(EmbudoError, ArithmeticError):
     """An exported graph that does not compute what the model does; it is not written."""
 
 
+class ProcessLost(EmbudoError, RuntimeError):
+    """Another of the processes that learn together has ended."""
+
+
 class TrainingInterrupted(UserWarning):
     """Training was stopped by Ctrl-C; the model keeps what it had learnt."""
 

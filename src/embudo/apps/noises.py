@@ -100,12 +100,14 @@ class Denoising(Objective):
         """Return the mean squared error of patches, shape (n, channels, height, width), from 0 to 1."""
         sigma = None
         if self.named is not None:
-            x_in, sigma = self.named(x, self.generator)
+            x_in, sigma = self.named(self.world.gathered(x), self.generator)
+            x_in = self.world.own(x_in)
         else:
             x_in, _ = self.corrupted(x)
         if sigma is None:
             return {"squared_error": self._errors(x_in, x.new_zeros(len(x)), target).mean()}
-        told = torch.rand(len(x), generator=self.generator, device=x.device) < TOLD
+        told = torch.rand(len(sigma), generator=self.generator, device=x.device) < TOLD
+        sigma, told = self.world.own(sigma), self.world.own(told)
         errors = self._errors(x_in, torch.where(told, sigma, 0), target)
         return {"squared_error": (errors / (sigma + OFFSET)).mean()}
 

@@ -44,7 +44,8 @@ class CodeLength(Objective):
         target : Tensor of shape (n, 1 + 2 * n_channels), int16
             The weight of the place, the indices of the tables in closed form, and the magnitudes.
         """
-        return {"bits": (target[:, 0] * self._bits(x, target)).mean() / target[:, 0].float().mean()}
+        weight = target[:, 0].float()
+        return {"bits": (weight * self._bits(x, target)).mean() / self.world.mean(weight.mean())}
 
     def measure(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the bits of a place."""

@@ -93,7 +93,7 @@ class StreamRows:
         for block in prefetched(recut(self.stream.blocks(), block_rows(self.stream.n_features))):
             yield dense_block(block, self.scaler, self.dtype)
 
-    def windows(self, order: Sequence[int], multiple: int) -> Iterator[Tensor]:
+    def windows(self, order: Sequence[int], multiple: int, n_processes: int = 1) -> Iterator[Tensor]:
         """Yield the samples of the parts in the given order, in windows of about equal size.
 
         Parameters
@@ -102,9 +102,12 @@ class StreamRows:
             Numbers of the parts.
         multiple : int
             Of which the size of each window is one, but for the last.
+        n_processes : int, default=1
+            How many read at a time, each a share of a window.
         """
-        n, width = len(self), self.stream.n_features
-        most = max(1, self.stream.window // (width * self.dtype.itemsize))
+        counts = self.stream.counts or [len(self)]
+        n, width = sum(counts[number] for number in order), self.stream.n_features
+        most = max(1, self.stream.window // (width * self.dtype.itemsize) // n_processes)
         size = -(-n // -(-n // most))  # of so many windows as are needed
         size = -(-size // multiple) * multiple
         left, filled = n, 0
@@ -187,6 +190,21 @@ def _numpy_type(dtype: torch.dtype) -> type[np.floating[Any]]:
     return np.float64 if dtype == torch.float64 else np.float32
 
 
+class Share(Protocol):
+    """Which rows of each batch a process is given, where several learn from it."""
+
+    rank: int
+    size: int
+
+    def share(self, n: int) -> slice:
+        """Return the share of this process in a batch of `n` samples, which comes next."""
+        ...
+
+    def take(self, mine: slice, n: int) -> None:
+        """Say that what comes next is that share of a batch of `n` samples."""
+        ...
+
+
 class Batches:
     """Batches of rows in an order that seed and epoch decide.
 
@@ -212,11 +230,16 @@ class Batches:
         """Samples in an epoch."""
         return len(self.rows)
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of epoch `number` and their targets, in an order that seed and number alone decide."""
+    def epoch(self, number: int, share: Share | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of epoch `number`, or a share of each, and their targets.
+
+        Their order seed and number alone decide.
+        """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.rows), generator=generator)
         for indices in order.split(self.batch_size):
+            if share is not None:
+                indices = indices[share.share(len(indices))]
             x = self.rows.take(indices)
             yield x, x if self.targets is None else self.targets.take(indices)
 
@@ -244,15 +267,50 @@ class StreamBatches:
         """Samples in an epoch."""
         return len(self.rows)
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of epoch `number`, twice each, in an order that seed and number alone decide."""
+    def epoch(self, number: int, share: Share | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of epoch `number`, or a share of each, twice each.
+
+        Their order seed and number decide; and, where each process reads parts of its own, how many there are.
+        """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.rows.stream.counts or ()), generator=generator).tolist()
+        sizes = None if share is None else self._own_parts(order, share.size)
+        if share is not None and sizes is not None:
+            yield from self._read_apart(order, sizes, generator, share)
+            return
         for window in prefetched(self.rows.windows(order, self.batch_size)):
             shuffled = TensorRows(window.to(self.rows.device))
             for indices in torch.randperm(len(window), generator=generator).split(self.batch_size):
-                x = shuffled.take(indices)
+                x = shuffled.take(indices if share is None else indices[share.share(len(indices))])
                 yield x, x
+
+    def _own_parts(self, order: list[int], n_processes: int) -> np.ndarray | None:
+        """Return how many samples each process gives to each batch, shape (n_processes, n_batches).
+
+        None where there are too few parts for each process to read some that no other one does.
+        """
+        counts = np.array(self.rows.stream.counts or ())[order]
+        n_own = np.array([counts[rank::n_processes].sum() for rank in range(n_processes)])
+        if n_own.min() < len(self):
+            return None
+        ends = n_own[:, np.newaxis] * np.arange(len(self) + 1) // len(self)
+        return np.diff(ends)
+
+    def _read_apart(
+        self, order: list[int], sizes: np.ndarray, generator: torch.Generator, share: Share
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the share in each batch of a process that reads its own parts, about as many samples in each."""
+        windows = prefetched(self.rows.windows(order[share.rank :: share.size], 1, share.size))
+        left = torch.empty(0)
+        for column in sizes.T:
+            n, start = int(column[share.rank]), int(column[: share.rank].sum())
+            while len(left) < n:
+                window = next(windows)
+                window = window[torch.randperm(len(window), generator=generator)].to(self.rows.device)
+                left = torch.cat([left, window]) if len(left) else window
+            x, left = left[:n], left[n:]
+            share.take(slice(start, start + n), int(column.sum()))
+            yield x, x
 
 
 def make_batches(rows: Rows, targets: Rows, batch_size: int, seed: int) -> Batches | StreamBatches:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embudo.data.batches import Share
+
 
 class Patches:
     """Batches of square patches of images; what epoch there is, seed and number decide.
@@ -45,13 +47,19 @@ class Patches:
     def __len__(self) -> int:
         return -(-self.n_samples // self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of epoch `number`, shape (n, channels, size, size), from 0 to 1, and their targets."""
+    def epoch(self, number: int, share: Share | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of epoch `number`, or a share of each, and their targets.
+
+        They are of shape (n, channels, size, size), from 0 to 1.
+        """
         rng = np.random.default_rng((self.seed, number))
         for start in range(0, self.n_samples, self.batch_size):
             n = min(self.batch_size, self.n_samples - start)
             numbers = rng.choice(len(self.images), n, p=self.shares)
             places = [self._place(self.images[i].shape, rng) for i in numbers]
+            if share is not None:
+                mine = share.share(n)
+                numbers, places = numbers[mine], places[mine]
             x = self._batch(self.images, numbers, places)
             yield x, x if self.targets is None else self._batch(self.targets, numbers, places)
 

@@ -87,6 +87,8 @@ class DenseLayer:
 class ClosedFormStep(TrainingStep):
     """A step whose gradient is written out, for dense layers with elementwise activations."""
 
+    takes_shares = True
+
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
         super().__init__(objective, training, runtime)
         self.reconstruction = cast("Reconstruction", objective)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from embudo.data.batches import Rows
-from embudo.engine.checkpoint import Position, RunFolder, fingerprint
+from embudo.engine.checkpoint import Position, RunFolder, fingerprint, restore, state
 from embudo.engine.closed_form import ClosedFormStep
 from embudo.engine.history import History, append
 from embudo.engine.loop import BatchSource, train
@@ -24,8 +24,9 @@ STEPS: tuple[type[TrainingStep], ...] = (ClosedFormStep, AutogradStep)
 
 
 def make_step(objective: Objective, training: Training, runtime: Runtime) -> TrainingStep:
-    """Return the fastest step that finds the gradient of `objective`."""
-    kind = next(kind for kind in STEPS if kind.suits(objective, runtime))
+    """Return the fastest step that finds the gradient of `objective`, also from a share of a batch where it must."""
+    alone = objective.world.size == 1
+    kind = next(kind for kind in STEPS if kind.suits(objective, runtime) and (alone or kind.takes_shares))
     return kind(objective, training, runtime)
 
 
@@ -89,28 +90,33 @@ def run(
         If the loss stops being finite; the last good weights are in place then.
     InvalidParameter, FileFormatError
         If ``training.run_dir`` holds the state of another training, or a damaged one.
+    ProcessLost
+        If another of several processes has ended.
+    KeyboardInterrupt
+        If Ctrl-C stopped one of several processes.
 
     Warns
     -----
     TrainingInterrupted
         If Ctrl-C stopped the training; the weights are those learnt so far.
     """
+    world = step.objective.world
+    world.align([*step.objective.parameters(), *step.objective.buffers()])
     first = len(history.get("epoch", ())) + 1
     kept = Snapshot([*step.parameters, *step.objective.buffers()])
     last = first + training.n_epochs(batches.n_samples) - 1
     progress = Progress(training.verbose, last)
     position, folder = Position(best_epoch=first), None
     if training.run_dir is not None:
-        known_as = fingerprint(recipe, step, batches, training, validation)
-        folder = RunFolder(training.run_dir, known_as, step, kept.copies)
-        if (before := folder.resume(history)) is not None:
+        folder, before = _opened(step, batches, training, history, kept.copies, validation, recipe)
+        if before is not None:
             position = before
             progress.resume(position.epochs, position.finished)
     if position.finished:
         return True
     epochs = train(
         step,
-        progress.watch(batches),
+        progress.watch(world.shared(batches)),
         training,
         validation=validation,
         first_epoch=first,
@@ -119,7 +125,8 @@ def run(
     )
     try:
         with progress:
-            for epoch in epochs:
+            for here in epochs:
+                epoch = world.agreed(lambda here=here: here)  # so that all decide alike, whatever their arithmetic
                 append(history, epoch)
                 progress.show(epoch)
                 position.epochs += 1
@@ -134,6 +141,8 @@ def run(
         kept.restore()
         raise
     except KeyboardInterrupt:
+        if world.size > 1:  # not all have come as far
+            raise
         _say_interrupted(len(history.get("epoch", ())), last)
         completed = False
     else:
@@ -144,6 +153,32 @@ def run(
         position.finished = True
         folder.write(position, history)
     return completed
+
+
+def _opened(
+    step: TrainingStep,
+    batches: BatchSource,
+    training: Training,
+    history: History,
+    copies: list[Tensor],
+    validation: tuple[Rows, Rows] | None,
+    recipe: str,
+) -> tuple[RunFolder | None, Position | None]:
+    """Set everything to the state in ``training.run_dir``; return how far it is, and the folder to the first process."""
+    world, folder = step.objective.world, None
+
+    def resume() -> tuple[Position | None, History, dict[str, Tensor]]:
+        nonlocal folder
+        known_as = fingerprint(recipe, step, batches, training, validation)
+        folder = RunFolder(training.run_dir or "", known_as, step, copies)
+        position = folder.resume(history)
+        return position, history, state(step, copies) if position and world.size > 1 else {}
+
+    position, columns, tensors = world.agreed(resume)
+    history.update(columns)
+    if tensors:
+        restore(step, copies, tensors)
+    return folder, position
 
 
 def _say_interrupted(done: int, last: int) -> None:

@@ -82,11 +82,12 @@ def train(
         for x, target in batches.epoch(number):
             if not open_ended:
                 step.set_progress(done / n_steps)
+            n = step.objective.world.rows(x)
             for name, value in step(x, target).items():
                 if name in sums:
-                    sums[name].add_(value.detach(), alpha=x.shape[0])
+                    sums[name].add_(value.detach(), alpha=n)
                 else:
-                    sums[name] = value.detach() * x.shape[0]
+                    sums[name] = value.detach() * n
             done += 1
         terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
         stepped = time.perf_counter()
@@ -107,15 +108,19 @@ def train(
 def measure(step: TrainingStep, rows: Rows, targets: Rows) -> dict[str, float]:
     """Return the objective's measures of held-out samples with their targets, means over all of them."""
     totals: dict[str, float] = {}
-    device, start = step.runtime.device, 0
-    for x in rows.blocks():
-        target = x if targets is rows else targets.take(torch.arange(start, start + len(x)))
+    device, world, start = step.runtime.device, step.objective.world, 0
+    for block in rows.blocks():
+        indices = torch.arange(start, start + len(block))[world.part(len(block))]
+        start += len(block)
+        if not len(indices):
+            continue
+        x = block[world.part(len(block))]
+        target = x if targets is rows else targets.take(indices)
         with step.runtime.autocast():
             measured = step.objective.measure(x.to(device), target.to(device))
         for name, value in measured.items():
             totals[name] = totals.get(name, 0.0) + float(value) * len(x)
-        start += len(x)
-    return {name: total / len(rows) for name, total in totals.items()}
+    return {name: total / len(rows) for name, total in world.total(totals).items()}
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from embudo.engine.distribution import world
 from embudo.errors import InvalidParameter
 from embudo.nn.network import Network
 from embudo.nn.sparsity import keep_largest, sparsity_rules
@@ -38,6 +39,9 @@ class Objective(nn.Module):
         self.corruption, self.rules = corruption, sparsity_rules(network)
         self.generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
         self.memory: dict[str, Tensor] = {}
+        self.world = world()
+        for rule in self.rules:
+            rule.world = self.world
 
     def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return each term of the objective, a scalar, by name; their sum is minimised."""
@@ -55,15 +59,19 @@ class Objective(nn.Module):
         """Return what the network sees of a batch, and the weight of each entry in the loss (None: 1)."""
         if self.corruption is None:
             return x, None
+        own = self.world.own
         if isinstance(self.corruption, Corruption):
-            return self.corruption(x, self.generator)
-        x_in = self.corruption(x.clone(), self.generator)
-        if x_in.shape != x.shape:
+            x_in, emphasis = self.corruption(self.world.whole(x), self.generator)
+            return own(x_in), None if emphasis is None else own(emphasis)
+        whole = self.world.gathered(x.clone())
+        shape = whole.shape
+        x_in = self.corruption(whole, self.generator)
+        if x_in.shape != shape:
             raise InvalidParameter(
-                f"A corruption must return a batch of the shape it is given, {tuple(x.shape)}; it returned "
+                f"A corruption must return a batch of the shape it is given, {tuple(shape)}; it returned "
                 f"{tuple(x_in.shape)}."
             )
-        return x_in, None
+        return own(x_in), None
 
     def rule_costs(self) -> dict[str, Tensor]:
         """Return what the sparsity rules cost in this step."""
@@ -135,6 +143,7 @@ class Reconstruction(Objective):
             encoder=self.network.encoder,
             generator=self.generator,
             memory=self.memory,
+            world=self.world,
         )
 
     def measure(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 
 from torch import Tensor
 
+from embudo.engine.distribution import world
 from embudo.engine.history import Epoch
 from embudo.engine.loop import BatchSource
 
@@ -46,7 +47,7 @@ def heard_by(listener: Listener) -> Iterator[None]:
 
 def say(text: str, verbose: bool | str) -> None:
     """Write a line on its own to stderr, where `verbose` shows progress at all."""
-    if verbose is True or (verbose == "auto" and face_here() is not Log):
+    if world().leads and (verbose is True or (verbose == "auto" and face_here() is not Log)):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -151,7 +152,8 @@ class Progress:
 
     def __init__(self, verbose: bool | str, epochs: int) -> None:
         kind = face_here()
-        self.kind = None if verbose is False or (verbose == "auto" and kind is Log) else kind
+        quiet = verbose is False or (verbose == "auto" and kind is Log) or not world().leads
+        self.kind = None if quiet else kind
         self.verbose, self.epochs = verbose, epochs
         self.done, self.title = 0.0, _title.get()
         self.text = f"{self.title}epoch 1/{epochs}"

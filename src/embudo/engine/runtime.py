@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
+from embudo.engine.distribution import local_rank, world
 from embudo.errors import InvalidParameter
 from embudo.parts.training import Training
 
@@ -57,6 +58,8 @@ def resolve_runtime(training: Training) -> Runtime:
     name = training.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and world().size > 1:
+        name = f"cuda:{local_rank()}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

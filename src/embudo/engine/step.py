@@ -23,6 +23,8 @@ class TrainingStep:
         Device and arithmetic.
     """
 
+    takes_shares = False  #: whether it is right for a share of a batch, whose rest other processes hold
+
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
         self.objective, self.training, self.runtime = objective, training, runtime
         self.parameters = list(objective.parameters())
@@ -58,6 +60,8 @@ class TrainingStep:
             The terms of the objective before the step, scalars.
         """
         terms = self.differentiate(x, target)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        terms = self.objective.world.reduce(gradients, terms)
         if self.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
         self.optimizer.step()
@@ -70,6 +74,8 @@ class TrainingStep:
 
 class AutogradStep(TrainingStep):
     """A step whose gradient is found by automatic differentiation."""
+
+    takes_shares = True
 
     @classmethod
     def suits(cls, objective: Objective, runtime: Runtime) -> bool:

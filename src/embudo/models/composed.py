@@ -22,6 +22,7 @@ from embudo.data.batches import Rows, make_batches, make_rows
 from embudo.data.scaling import Scaler
 from embudo.data.sources import as_stream
 from embudo.data.streams import Stream
+from embudo.engine.distribution import world
 from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.objective import CorruptionFunction
@@ -137,7 +138,7 @@ class Composed(BaseEstimator):
 
     def _draw_seed(self) -> int:
         """Return what `random_state` comes to."""
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        return world().agreed(lambda: int(check_random_state(self.random_state).randint(2**31 - 1)))
 
     def _check_repeatable(self, training: Training) -> None:
         """Refuse to keep the state of a training that no second one equals.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from embudo.nn.activations import curvature, derivative
 from embudo.nn.layers import Dense
+from embudo.nn.world import ALONE, World
 
 
 def is_dense(encoder: nn.Sequential) -> bool:
@@ -78,14 +79,19 @@ def exact_norm(encode: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return rows.square().flatten(2).sum((0, 2))
 
 
-def estimated_norm(encode: Callable[[Tensor], Tensor], x: Tensor, probes: int, generator: torch.Generator) -> Tensor:
-    """Return an unbiased estimate for each sample, shape (n,): the mean of ``||v^T J||^2`` over random signs v."""
+def estimated_norm(
+    encode: Callable[[Tensor], Tensor], x: Tensor, probes: int, generator: torch.Generator, world: World = ALONE
+) -> Tensor:
+    """Return an unbiased estimate for each sample, shape (n,): the mean of ``||v^T J||^2`` over random signs v.
+
+    They are drawn for the whole batch of which x is a share in `world`.
+    """
     x = x.detach().requires_grad_()
     total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
     with torch.enable_grad():
         code = encode(x)
         for _ in range(probes):
-            v = torch.empty_like(code).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
-            (row,) = torch.autograd.grad(code, x, v, create_graph=True)
+            v = torch.empty_like(world.whole(code)).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+            (row,) = torch.autograd.grad(code, x, world.own(v), create_graph=True)
             total = total + row.square().flatten(1).sum(1)
     return total / probes

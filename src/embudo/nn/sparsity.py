@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from embudo.nn.world import ALONE, World
+
 DEAD_AFTER = 200  #: steps without a word after which a unit counts as dead
 
 
@@ -23,6 +25,7 @@ class SparsityModule(nn.Module):
         super().__init__()
         self.n_components = n_components
         self.done = 1.0  #: share of the training that is over
+        self.world: World = ALONE  #: who holds the rest of the batch
         self.silent_steps: Tensor | None = None
         self._noted = False  #: whether this step's code was seen
         self._cost: Tensor | None = None
@@ -64,7 +67,7 @@ class SparsityModule(nn.Module):
         """Note which units spoke in this step."""
         if self.silent_steps is None:
             self.silent_steps = torch.zeros(self.n_components, dtype=torch.int32, device=code.device)
-        self.silent_steps.add_(1).masked_fill_((code != 0).any(0), 0)
+        self.silent_steps.add_(1).masked_fill_(self.world.any((code != 0).any(0)), 0)
 
     @property
     def dead(self) -> Tensor | None:
@@ -128,14 +131,15 @@ class BatchTopKModule(SparsityModule):
         size = pre.abs() if self.by_magnitude else pre
         if not self.training:
             return pre.masked_fill(size < self.threshold, 0.0)
-        return keep_largest(pre.reshape(1, -1), len(pre) * self.k, self.by_magnitude).view_as(pre)
+        n_kept = self.world.n_largest(size, self.world.rows(pre) * self.k)
+        return keep_largest(pre.reshape(1, -1), n_kept, self.by_magnitude).view_as(pre)
 
     @torch.no_grad()
     def observe(self, code: Tensor) -> None:
         """Note which units spoke in this step, and the smallest of them."""
         super().observe(code)
         size = code.abs() if self.by_magnitude else code
-        least = size.masked_fill(code == 0, torch.inf).min().to(self.threshold.dtype)
+        least = self.world.least(size.masked_fill(code == 0, torch.inf).min().to(self.threshold.dtype))
         mean = torch.where(self.threshold == 0, least, torch.lerp(self.threshold, least, 0.01))
         self.threshold.copy_(torch.where(least.isfinite(), mean, self.threshold))
 

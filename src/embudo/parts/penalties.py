@@ -10,6 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from embudo.errors import InvalidParameter, check_number
+from embudo.nn.world import ALONE, World
 from embudo.parts.part import Combination, Part
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Step:
         For penalties that draw.
     memory : dict
         What a penalty keeps from step to step.
+    world : World
+        Who holds the rest of the batch; what is not a mean over samples asks there.
     """
 
     x: Tensor
@@ -57,6 +60,7 @@ class Step:
     encoder: nn.Sequential
     generator: torch.Generator
     memory: dict[str, Tensor]
+    world: World = ALONE
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -217,11 +221,12 @@ class KLSparsity(Penalty):
         import torch
 
         q = step.code.mean(0, dtype=torch.promote_types(step.code.dtype, torch.float32))
+        mean = step.world.mean(q.detach())
         if self.running:
-            before = step.memory.get("mean_activation", q.detach())
-            mean = self.running * before + (1 - self.running) * q.detach()
+            before = step.memory.get("mean_activation", mean)
+            mean = self.running * before + (1 - self.running) * mean
             step.memory["mean_activation"] = mean
-            q = mean + q - q.detach()
+        q = mean + q - q.detach()
         q = q.clamp(1e-7, 1 - 1e-7)
         rho = self.rho
         on = rho * (rho / q).log()
@@ -234,7 +239,7 @@ class KLSparsity(Penalty):
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Return ``weight / n * ((1 - rho) / (1 - q_j) - rho / q_j)``, the same for each sample."""
-        q = step.memory["mean_activation"] if self.running else step.code.mean(0)
+        q = step.memory["mean_activation"] if self.running else step.world.mean(step.code.mean(0))
         slope = (1 - self.rho) / (1 - q) - self.rho / q
         slope = slope.masked_fill((q < 1e-7) | (q > 1 - 1e-7), 0.0)
         return {"code": slope * (self.weight / len(step.code))}
@@ -285,7 +290,7 @@ class Contractive(Penalty):
         from embudo.nn.jacobian import dense_norm, estimated_norm, exact_norm, is_dense
 
         if self.probes is not None:
-            norm = estimated_norm(step.encode, step.x_in, self.probes, step.generator)
+            norm = estimated_norm(step.encode, step.x_in, self.probes, step.generator, step.world)
         elif is_dense(step.encoder):
             norm = dense_norm(step.encoder, step.x_in, step.pre, step.code)
         else:

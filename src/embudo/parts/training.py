@@ -48,7 +48,8 @@ class Training(Part):
     clip : float or None, default=None
         Greatest 2-norm of the whole gradient; longer ones are scaled down.
     device : str, default="auto"
-        Where to train: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+        Where to train: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps". Of several
+        processes on a machine, each takes a "cuda" of its own.
     precision : {"auto", "float32", "float64", "bfloat16"}, default="auto"
         Type of the weights and of the arithmetic. "auto" is float32; "bfloat16" keeps float32 weights
         and multiplies in bfloat16.

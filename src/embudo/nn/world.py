@@ -1,0 +1,96 @@
+"""Who learns from a batch: one process, or several that each hold a share of it.
+
+What depends on a whole batch asks here: a mean, the largest of all values, what is drawn. `World` is a process by itself,
+which holds all; `embudo.engine.distribution.Group` is several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Value = TypeVar("Value")
+
+
+class World:
+    """A process that learns by itself: its share of a batch is the batch.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process, from 0 on.
+    size : int
+        How many there are.
+    """
+
+    rank, size = 0, 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    # ------------------------------------------------------------------ the batch at work
+
+    def rows(self, x: Tensor) -> int:
+        """Return how many samples the batch has of which `x` is the share."""
+        return len(x)
+
+    def whole(self, x: Tensor) -> Tensor:
+        """Return a tensor of the batch's shape with the share `x` in its place, and no matter what elsewhere."""
+        return x
+
+    def gathered(self, x: Tensor) -> Tensor:
+        """Return the shares of all processes, in order."""
+        return x
+
+    def own(self, batch: Tensor) -> Tensor:
+        """Return the share of this process in what has a row for each sample of the batch."""
+        return batch
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the mean over the batch, given that over the share; it has no gradient."""
+        return value
+
+    def any(self, flags: Tensor) -> Tensor:
+        """Return which flags are set in any process."""
+        return flags
+
+    def least(self, value: Tensor) -> Tensor:
+        """Return the least value of all processes."""
+        return value
+
+    def n_largest(self, values: Tensor, k: int) -> int:
+        """Return how many of the `k` largest values of all processes are among these."""
+        return k
+
+    def reduce(self, gradients: list[Tensor], terms: dict[str, Any]) -> dict[str, Any]:
+        """Make gradients, in place, and terms of the share those of the batch, and return the terms."""
+        return terms
+
+    # ------------------------------------------------------------------ the training as a whole
+
+    def part(self, n: int) -> slice:
+        """Return which of `n` samples this process looks at, where each looks at other ones."""
+        return slice(None)
+
+    def shared(self, batches: Any) -> Any:
+        """Return a source of the shares of this process in `batches`."""
+        return batches
+
+    def total(self, sums: dict[str, float]) -> dict[str, float]:
+        """Return the sums over all processes, by name."""
+        return sums
+
+    def agreed(self, make: Callable[[], Value]) -> Value:
+        """Return, in all processes, what `make` returns in the first one, or raise what it raises there."""
+        return make()
+
+    def align(self, tensors: Iterable[Tensor]) -> None:
+        """Set tensors, in place, to those of the first process."""
+
+
+ALONE = World()
