@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 import embudo
+from embudo.cli.processes import among_others, first_to_fail
 from embudo.errors import EmbudoError, InvalidParameter, did_you_mean, reason
 
 VERBS = (
@@ -84,18 +85,20 @@ def main(args: list[str] | None = None) -> NoReturn:
 
     The status is 0 when done, 1 for a failed job, 2 for wrong use, 130 for Ctrl-C, 143 for SIGTERM.
     """
-    options: dict[str, Any] = {"debug": False}
+    options: dict[str, Any] = {"debug": False, "arguments": sys.argv[1:] if args is None else args}
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file may be no text
     try:
-        with warnings.catch_warnings(), ended_by_sigterm():  # the first puts showwarning back
+        with warnings.catch_warnings(), ended_by_sigterm(), among_others():  # the first puts showwarning back
             status = commands.main(args, prog_name="embudo", standalone_mode=False, obj=options)
     except Exception as error:
         if options["debug"] and not isinstance(error, click.Abort | click.ClickException):
             raise
         status, sentence = explain(error)
-        click.echo(sentence, err=True)
+        speaks, status = first_to_fail(error, status)
+        if speaks:
+            click.echo(sentence, err=True)
     sys.exit(status)
 
 

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from embudo.cli.options import PATH, Assignment, PartText, Scalar, Sizes, Word, field_options
+from embudo.cli.processes import leads
 from embudo.errors import FileFormatError, InvalidParameter, TrainingInterrupted, did_you_mean
 from embudo.nn.activations import ACTIVATIONS
 from embudo.parts.losses import LOSSES
@@ -267,7 +268,7 @@ def fit_and_save(
     finish()
     seconds = time.perf_counter() - started
     useless = hasattr(model, "classes_") and not model.history_
-    if not useless and output is not None:
+    if not useless and output is not None and leads():
         model.save(output)
     if interruption:
         written = "Nothing is written." if output is None else f"It is in '{output}'."

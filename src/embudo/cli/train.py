@@ -12,6 +12,7 @@ import click
 from embudo.cli.explore import browser_option, port_option
 from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
 from embudo.cli.output import check_output
+from embudo.cli.processes import leads, several_processes
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
 from embudo.cli.tables import print_facts, print_table
 from embudo.errors import InvalidParameter
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @browser_option
 @recipe_options()
 @data_options
+@several_processes
 def train(
     data: Path,
     output: Path,
@@ -66,8 +68,10 @@ def train(
     X = source.open(data)
     shape = getattr(X, "sample_shape", X.shape[1:])
     X_val = None if validation is None else source.open(validation, shape)
-    with watched_in_browser(f"{data.name} to {output.name}", port, browser) if watch else nullcontext():
+    with watched_in_browser(f"{data.name} to {output.name}", port, browser) if watch and leads() else nullcontext():
         seconds = fit_and_save(model, output, X, X_val=X_val)
+    if not leads():
+        return
     _print_summary(model, X, X_val, seconds)
     click.echo(f"Model written to {output}")
 

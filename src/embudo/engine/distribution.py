@@ -1,6 +1,6 @@
 """Several processes and machines: the only module that imports torch.distributed.
 
-Each process learns from a share of every batch; `Group` makes of the shares what a single process would make of the batch.
+Each process learns from a share of every batch; `Group` makes of the shares what one process would make of the batch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from embudo.errors import EmbudoError, InvalidData, ProcessLost, reason
 from embudo.nn.world import ALONE, World
@@ -29,7 +30,7 @@ Value = TypeVar("Value")
 #: what torchrun, and other launchers after its manner, tell a process
 ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 FAILURE = "embudo/failure"  #: key of the store under which the first process that fails leaves its status
-_store: dist.Store | None = None  #: of the group that `join` made
+_store: Any = None  #: of the group that `join` made
 
 
 class ShareableBatches(Protocol):
@@ -73,7 +74,7 @@ def join() -> bool:
         if torch.cuda.is_available() and dist.is_nccl_available():
             torch.cuda.set_device(local_rank() % torch.cuda.device_count())
             backend = "cpu:gloo,cuda:nccl"
-        _store, rank, size = next(dist.rendezvous("env://"))
+        _store, rank, size = next(rendezvous("env://"))
         dist.init_process_group(backend, store=_store, rank=rank, world_size=size)
         atexit.register(_leave)
     return True
@@ -146,8 +147,8 @@ class Group(World):
         counts = self._gather(batches.n_samples)
         if len(set(counts)) > 1:
             raise InvalidData(
-                f"The processes were given {', '.join(map(str, counts))} samples: pass the same X to fit in each of them; "
-                "embudo divides it."
+                f"The processes were given {', '.join(map(str, counts))} samples: pass the same X to fit in each of "
+                "them; embudo divides it."
             )
         return _Shared(batches, self)
 
@@ -283,7 +284,7 @@ def _together() -> Iterator[None]:
         ) from error
 
 
-def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, rendezvous: str | None = None) -> int:
+def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, meeting: str | None = None) -> int:
     """Run ``python -m embudo`` with `arguments` in several processes, by torch's elastic launcher; return the status.
 
     Parameters
@@ -293,7 +294,7 @@ def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, rendezvous
         Processes on this machine.
     nodes : int, default=1
         Machines, on each of which this is called.
-    rendezvous : str, optional
+    meeting : str, optional
         "HOST:PORT" of one of the machines, where they meet; on a single one a free port of its own is found.
 
     Raises
@@ -305,7 +306,6 @@ def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, rendezvous
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # whose reports fill a screen
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
     if nodes == 1:  # nothing goes over the network
         loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
@@ -319,10 +319,12 @@ def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, rendezvous
             logs_specs=DefaultLogsSpecs(log_dir=folder),
             run_id="embudo",
             rdzv_backend="c10d",
-            rdzv_endpoint=rendezvous or "127.0.0.1:0",
+            rdzv_endpoint=meeting or "127.0.0.1:0",
             local_addr="127.0.0.1" if nodes == 1 else None,
             max_restarts=0,
         )
+        logged = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)  # what fails says so itself; torch's reports fill a screen
         try:
             elastic_launch(config, sys.executable)("-m", "embudo", *arguments)
         except ChildFailedError as error:
@@ -330,9 +332,11 @@ def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, rendezvous
             if failure.exitcode > 0:
                 return failure.exitcode
             raise ProcessLost(
-                f"Process {rank} of {devices * nodes} was killed by {signal.Signals(-failure.exitcode).name}. A training "
-                "with --run-dir goes on where it was when started again."
+                f"Process {rank} of {devices * nodes} was killed by {signal.Signals(-failure.exitcode).name}. A "
+                "training with --run-dir goes on where it was when started again."
             ) from None
         except SignalException as stopped:
             return 128 + int(stopped.sigval)
+        finally:
+            logging.disable(logged)
     return 0

@@ -125,8 +125,7 @@ def run(
     )
     try:
         with progress:
-            for here in epochs:
-                epoch = world.agreed(lambda here=here: here)  # so that all decide alike, whatever their arithmetic
+            for epoch in epochs:
                 append(history, epoch)
                 progress.show(epoch)
                 position.epochs += 1
@@ -164,7 +163,7 @@ def _opened(
     validation: tuple[Rows, Rows] | None,
     recipe: str,
 ) -> tuple[RunFolder | None, Position | None]:
-    """Set everything to the state in ``training.run_dir``; return how far it is, and the folder to the first process."""
+    """Set everything to the state in the run folder; return the folder, to the first process, and how far it is."""
     world, folder = step.objective.world, None
 
     def resume() -> tuple[Position | None, History, dict[str, Tensor]]:

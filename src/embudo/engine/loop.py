@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -94,7 +95,8 @@ def train(
         step.objective.eval()
         measured = {} if validation is None else measure(step, *validation)
         _check_finite(terms | {f"validation_{name}": value for name, value in measured.items()}, step, number)
-        yield Epoch(
+        what = functools.partial(
+            Epoch,
             number=number,
             terms=terms,
             validation=measured,
@@ -102,6 +104,7 @@ def train(
             seconds=time.perf_counter() - started,
             samples_per_second=batches.n_samples / (stepped - started),
         )
+        yield step.objective.world.agreed(what)  # so that all processes decide alike, whatever their arithmetic
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Who learns from a batch: one process, or several that each hold a share of it.
 
-What depends on a whole batch asks here: a mean, the largest of all values, what is drawn. `World` is a process by itself,
-which holds all; `embudo.engine.distribution.Group` is several.
+What depends on a whole batch asks here: a mean, the largest of all values, what is drawn. `World` is a process by
+itself, which holds all; `embudo.engine.distribution.Group` is several.
 """
 
 from __future__ import annotations
