@@ -74,7 +74,7 @@ class Patches:
         for number, (top, left, turn) in zip(numbers, places, strict=True):
             patch = np.rot90(images[number][top : top + self.size, left : left + self.size], turn % 4)
             patches.append(patch[:, ::-1] if turn >= 4 else patch)
-        return as_tensor(np.stack(patches))
+        return as_tensor(np.ascontiguousarray(np.stack(patches)))  # along whose memory noise is drawn
 
 
 def as_tensor(images: np.ndarray) -> Tensor:

@@ -160,13 +160,13 @@ class Group(World):
 
     def whole(self, x: Tensor) -> Tensor:
         """Return a tensor of the batch's shape with the share `x` in its place, and zeros elsewhere."""
-        batch = x.new_zeros((self.n, *x.shape[1:]))
+        batch = self._zeros(x)
         batch[self.mine] = x
         return batch
 
     def gathered(self, x: Tensor) -> Tensor:
         """Return the shares of all processes, in order."""
-        batch = self.whole(x) if self.weight else x.new_zeros((self.n, *x.shape[1:]))
+        batch = self.whole(x) if self.weight else self._zeros(x)
         return self._all_reduce(batch, dist.ReduceOp.SUM)
 
     def own(self, batch: Tensor) -> Tensor:
@@ -230,6 +230,12 @@ class Group(World):
         """Set tensors, in place, to those of the first process."""
         with _as_one(list(tensors)) as flat, _together():
             dist.broadcast(flat, 0)
+
+    def _zeros(self, x: Tensor) -> Tensor:
+        """Return zeros of the batch's shape in the memory layout of `x`, along which noise is drawn."""
+        last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        return torch.empty((self.n, *x.shape[1:]), dtype=x.dtype, device=x.device, memory_format=layout).zero_()
 
     def _gather(self, value: Value) -> list[Value]:
         values: list[Any] = [None] * self.size
