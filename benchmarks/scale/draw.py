@@ -1,16 +1,18 @@
-"""Draws the table of README.md here from ../results/scale_memory.json, between the lines that mark its place."""
+"""Draws the tables of README.md here from ../results/, between the lines that mark their places, and the curves."""
 
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/, for tables.py
 
-from tables import Content, facts, groups, span, table
+import matplotlib as mpl
+from common import RESULTS
+from matplotlib.figure import Figure
+from tables import Content, fill, groups, span, table
 
 HERE = Path(__file__).parent
 
@@ -52,17 +54,55 @@ def memory(content: Content) -> str:
     return table(head, rows)
 
 
-def main() -> None:
-    readme = HERE / "README.md"
-    content = json.loads((HERE.parent / "results" / "scale_memory.json").read_text())
-    text = re.sub(
-        r"(<!-- table memory -->\n).*?(<!-- end -->)",
-        lambda place: f"{place[1]}{memory(content)}\n\n{facts(content)}\n{place[2]}",
-        readme.read_text(),
-        flags=re.DOTALL,
+def processes(content: Content) -> str:
+    head = (
+        "composition",
+        "batch",
+        "processes x threads",
+        "samples/s",
+        "of one process's",
+        "greatest difference of an epoch's loss",
+        "runs",
+        "load average",
     )
-    readme.write_text(text)
+    runs_of = groups(content["results"], "composition", "processes", "threads")
+    rows = []
+    for (name, n_processes, n_threads), runs in runs_of.items():
+        speeds, one = ([run["samples_per_second"] for run in found] for found in (runs, runs_of[(name, 1, 1)]))
+        losses = zip(runs[0]["losses"], runs_of[(name, 1, 1)][0]["losses"], strict=True)
+        rows.append(
+            (
+                name,
+                str(runs[0]["batch_size"]),
+                f"{n_processes} x {n_threads}",
+                span(speeds, ",.0f"),
+                f"{statistics.median(speeds) / statistics.median(one):.2f}",
+                f"{max(abs(loss - expected) / expected for loss, expected in losses):.1g}",
+                str(len(runs)),
+                span([run["load"] for run in runs], ".1f"),
+            )
+        )
+    return table(head, sorted(rows, key=lambda row: (list(content["compositions"]).index(row[0]), row[2])))
+
+
+def draw_curves(content: Content) -> None:
+    """Draw the losses of one process as lines and those of two as rings, in results/scale_processes.svg."""
+    mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "embudo"}
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(content["compositions"]):
+        for n_processes, style in ((1, "-"), (2, "o")):
+            runs = groups(content["results"], "composition", "processes", "threads").get((name, n_processes, 1), [])
+            for run in runs[:1]:
+                label = name if n_processes == 1 else None
+                losses = run["losses"]
+                epochs = range(1, len(losses) + 1)
+                axes.plot(epochs, losses, style, color=f"C{number}", label=label, fillstyle="none", markersize=8)
+    axes.set(xlabel="epoch", ylabel="loss", yscale="log", title="One process (lines) and two (rings), the same batches")
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(RESULTS / "scale_processes.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
-    main()
+    fill(HERE / "README.md", {"memory": ("scale_memory", memory), "processes": ("scale_processes", processes)})
+    draw_curves(json.loads((RESULTS / "scale_processes.json").read_text()))
