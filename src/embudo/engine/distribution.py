@@ -194,8 +194,9 @@ class Group(World):
         self._all_reduce(candidates, dist.ReduceOp.MAX)
         return int((candidates.flatten().topk(k).indices // k == self.rank).sum())
 
-    def reduce(self, gradients: list[Tensor], terms: dict[str, Any]) -> dict[str, Any]:
-        """Make gradients, in place, and terms of the share those of the batch, and return the terms."""
+    def reduce(self, parameters: Iterable[Tensor], terms: dict[str, Any]) -> dict[str, Any]:
+        """Make gradients of parameters, and terms, those of the batch, given those of the share; return the terms."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         values = [torch.as_tensor(term, device=gradients[0].device).detach().clone() for term in terms.values()]
         with _as_one([*gradients, *values]) as flat:
             self._all_reduce(flat.mul_(self.weight), dist.ReduceOp.SUM)

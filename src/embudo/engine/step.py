@@ -60,8 +60,7 @@ class TrainingStep:
             The terms of the objective before the step, scalars.
         """
         terms = self.differentiate(x, target)
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        terms = self.objective.world.reduce(gradients, terms)
+        terms = self.objective.world.reduce(self.parameters, terms)
         if self.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
         self.optimizer.step()

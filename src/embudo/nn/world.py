@@ -67,8 +67,8 @@ class World:
         """Return how many of the `k` largest values of all processes are among these."""
         return k
 
-    def reduce(self, gradients: list[Tensor], terms: dict[str, Any]) -> dict[str, Any]:
-        """Make gradients, in place, and terms of the share those of the batch, and return the terms."""
+    def reduce(self, parameters: Iterable[Tensor], terms: dict[str, Any]) -> dict[str, Any]:
+        """Make gradients of parameters, and terms, those of the batch, given those of the share; return the terms."""
         return terms
 
     # ------------------------------------------------------------------ the training as a whole

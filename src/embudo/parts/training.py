@@ -31,7 +31,8 @@ class Training(Part):
     epochs : int or "auto", default="auto"
         Passes over the training data, at most. "auto" is as many as make 2000 steps, but at least 20.
     batch_size : int or "auto", default="auto"
-        Samples in a step. "auto" is a twentieth of the samples, but at least 16 and at most 256.
+        Samples in a step, of all processes together. "auto" is a twentieth of the samples, but at least 16 and at
+        most 256.
     steps : int or None, default=None
         No more passes than it takes to make so many steps; with `epochs` "auto", as many.
     optimizer : Adam or SGD, default=Adam(3e-3, weight_decay=0.3)
@@ -57,7 +58,7 @@ class Training(Part):
         Folder in which the state of the training is kept, made where it is missing; one for each training. Fitted
         again with the same data, parameters and `random_state`, a training that was stopped, or killed, goes on
         where it was, and on the same machine ends in the same weights; a finished one returns at once. Functions of
-        one's own count by their names.
+        one's own count by their names. Of several processes the first one reads and writes it.
     verbose : {"auto", True, False}, default="auto"
         Progress: a bar on a terminal, an updating line in a notebook, plain lines in a log. "auto" shows it
         where somebody looks on, that is, not in logs, and only for a fit that takes more than a second.
