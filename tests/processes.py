@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 PATIENCE = 120  #: seconds
+LOOPBACK = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
 
 
 def free_port() -> int:
@@ -54,7 +55,7 @@ def _answer(pipe: Any) -> Any:
 def _body(rank: int, n: int, port: int, work: Callable[[], Any], pipe: Any) -> None:
     signal.alarm(PATIENCE)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": LOOPBACK}
     try:
         answer = work()
     except Exception as error:

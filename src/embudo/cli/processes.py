@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from embudo.errors import InvalidParameter, ProcessLost
+from embudo.nn.world import is_one_of_several
 
 
 def several_processes(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,11 +43,6 @@ def several_processes(verb: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def is_one_of_several() -> bool:
-    """Return whether torchrun, or a launcher after its manner, has started this process."""
-    return "RANK" in os.environ and "MASTER_ADDR" in os.environ
-
-
 def leads() -> bool:
     """Return whether this process writes and speaks: it is alone, or the first of several."""
     return not is_one_of_several() or os.environ["RANK"] == "0"
@@ -56,9 +52,9 @@ def leads() -> bool:
 def among_others() -> Iterator[None]:
     """Where this is one of several processes, join the others; all but the first are silent."""
     if is_one_of_several():
-        from embudo.engine.distribution import join
+        from embudo.engine.distribution import world
 
-        join()
+        world()
     if leads():
         yield
         return

@@ -20,23 +20,18 @@ from typing import Any, Protocol, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
 from embudo.errors import EmbudoError, InvalidData, ProcessLost, reason
-from embudo.nn.world import ALONE, World
+from embudo.nn.world import ALONE, World, is_one_of_several
 
 Value = TypeVar("Value")
 
-#: what torchrun, and other launchers after its manner, tell a process
-ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 FAILURE = "embudo/failure"  #: key of the store under which the first process that fails leaves its status
-_store: Any = None  #: of the group that `join` made
+_store: Any = None  #: of the group that was joined
 
 
 class ShareableBatches(Protocol):
     """Batches of which each process can be given its share."""
-
-    batch_size: int
 
     @property
     def n_samples(self) -> int:
@@ -59,35 +54,28 @@ def world() -> World:
     """
     if not dist.is_available():
         return ALONE
-    if not dist.is_initialized() and not join():
-        return ALONE
-    return Group() if dist.get_world_size() > 1 else ALONE
+    if not dist.is_initialized() and is_one_of_several():
+        _join()
+    return Group() if dist.is_initialized() and dist.get_world_size() > 1 else ALONE
 
 
-def join() -> bool:
-    """Join the group of processes that the environment tells of; return whether it tells of one."""
+def _join() -> None:
+    """Join the group of processes that the environment tells of."""
+    from torch.distributed.rendezvous import rendezvous
+
     global _store
-    if not dist.is_available() or any(name not in os.environ for name in ENVIRONMENT):
-        return False
-    if not dist.is_initialized():
-        backend = "gloo"
-        if torch.cuda.is_available() and dist.is_nccl_available():
-            torch.cuda.set_device(local_rank() % torch.cuda.device_count())
-            backend = "cpu:gloo,cuda:nccl"
-        _store, rank, size = next(rendezvous("env://"))
-        dist.init_process_group(backend, store=_store, rank=rank, world_size=size)
-        atexit.register(_leave)
-    return True
+    backend = "gloo"
+    if torch.cuda.is_available() and dist.is_nccl_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    _store, rank, size = next(rendezvous("env://"))
+    dist.init_process_group(backend, store=_store, rank=rank, world_size=size)
+    atexit.register(_leave)
 
 
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def local_rank() -> int:
-    """Return the number of this process on its machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def fails_first(status: int) -> tuple[bool, int]:
@@ -187,9 +175,9 @@ class Group(World):
 
     def n_largest(self, values: Tensor, k: int) -> int:
         """Return how many of the `k` largest values of all processes are among these."""
-        candidates = torch.full((self.size, k), -torch.inf, device=values.device)
+        candidates = torch.full((self.size, k), -torch.inf, dtype=values.dtype, device=values.device)
         if self.weight:
-            own = values.detach().float().flatten().topk(min(k, values.numel())).values
+            own = values.detach().flatten().topk(min(k, values.numel())).values
             candidates[self.rank, : len(own)] = own
         self._all_reduce(candidates, dist.ReduceOp.MAX)
         return int((candidates.flatten().topk(k).indices // k == self.rank).sum())
@@ -270,8 +258,6 @@ class _Shared:
 @contextlib.contextmanager
 def _as_one(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
     """Give the tensors as a single flat one, and set them in place to what it holds in the end."""
-    if not tensors:
-        return
     flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
     yield flat
     with torch.no_grad():
@@ -330,10 +316,9 @@ def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, meeting: s
             local_addr="127.0.0.1" if nodes == 1 else None,
             max_restarts=0,
         )
-        logged = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)  # what fails says so itself; torch's reports fill a screen
         try:
-            elastic_launch(config, sys.executable)("-m", "embudo", *arguments)
+            with _undisturbed():
+                elastic_launch(config, sys.executable)("-m", "embudo", *arguments)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             if failure.exitcode > 0:
@@ -344,6 +329,18 @@ def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, meeting: s
             ) from None
         except SignalException as stopped:
             return 128 + int(stopped.sigval)
-        finally:
-            logging.disable(logged)
     return 0
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep torch's reports, which fill a screen, from being shown, and put signals back that its launcher takes."""
+    logged = logging.root.manager.disable
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logged)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

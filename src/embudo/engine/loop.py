@@ -113,11 +113,11 @@ def measure(step: TrainingStep, rows: Rows, targets: Rows) -> dict[str, float]:
     totals: dict[str, float] = {}
     device, world, start = step.runtime.device, step.objective.world, 0
     for block in rows.blocks():
-        indices = torch.arange(start, start + len(block))[world.part(len(block))]
+        mine = world.part(len(block))
+        x, indices = block[mine], torch.arange(start, start + len(block))[mine]
         start += len(block)
-        if not len(indices):
+        if not len(x):
             continue
-        x = block[world.part(len(block))]
         target = x if targets is rows else targets.take(indices)
         with step.runtime.autocast():
             measured = step.objective.measure(x.to(device), target.to(device))

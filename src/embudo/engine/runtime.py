@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from embudo.engine.distribution import local_rank, world
+from embudo.engine.distribution import world
 from embudo.errors import InvalidParameter
 from embudo.parts.training import Training
 
@@ -59,7 +59,7 @@ def resolve_runtime(training: Training) -> Runtime:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and world().size > 1:
-        name = f"cuda:{local_rank()}"
+        name = f"cuda:{torch.cuda.current_device()}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -6,6 +6,7 @@ itself, which holds all; `embudo.engine.distribution.Group` is several.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Value = TypeVar("Value")
+
+
+def is_one_of_several() -> bool:
+    """Return whether torchrun, or a launcher after its manner, has started this process beside others."""
+    told = all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+    return told and os.environ["WORLD_SIZE"] != "1"
 
 
 class World:
