@@ -274,7 +274,7 @@ def _together() -> Iterator[None]:
         raise ProcessLost(
             f"Process {dist.get_rank()} of {dist.get_world_size()} has lost another one, which says why, unless it was "
             f"killed ({reason(error)}). A training with a run_dir goes on where it was when started again."
-        ) from error
+        ) from None
 
 
 def launch(arguments: Sequence[str], *, devices: int, nodes: int = 1, meeting: str | None = None) -> int:
