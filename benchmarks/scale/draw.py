@@ -99,6 +99,7 @@ def draw_curves(content: Content) -> None:
                 epochs = range(1, len(losses) + 1)
                 axes.plot(epochs, losses, style, color=f"C{number}", label=label, fillstyle="none", markersize=8)
     axes.set(xlabel="epoch", ylabel="loss", yscale="log", title="One process (lines) and two (rings), the same batches")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(RESULTS / "scale_processes.svg", metadata={"Date": None})
 
