@@ -35,6 +35,7 @@ X, Y = load_digits(return_X_y=True)
 X = X / 16
 LEARNT, FRESH = slice(0, 1000), slice(1000, None)
 SMALL = Autoencoder(30, code_activation="relu", training=QUICK)
+FAST = Training(20, batch_size=16, optimizer=Adam(1e-2))
 QUICKLY = Training(30, batch_size=32, optimizer=Adam(1e-3))
 
 
@@ -47,14 +48,16 @@ def few_labels(n):
     return np.where(np.arange(1000) < n, Y[LEARNT], -1)
 
 
+@pytest.fixture(autouse=True)
+def _short_softmax(monkeypatch):
+    """A tenth of the steps for the softmax layer before it is fine-tuned: they are most of what a fit takes."""
+    monkeypatch.setattr(classification, "HEAD_TRAINING", Training(steps=200))
+
+
 @parametrize_with_checks(
     [
-        AutoencoderClassifier(
-            Autoencoder(10, code_activation="relu", training=Training(5)), training=Training(100), random_state=0
-        ),
-        AutoencoderClassifier(
-            Autoencoder(8, training=Training(5)), fine_tune=False, training=Training(100), random_state=0
-        ),
+        AutoencoderClassifier(Autoencoder(10, code_activation="relu", training=QUICK), training=FAST, random_state=0),
+        AutoencoderClassifier(Autoencoder(8, training=QUICK), fine_tune=False, training=FAST, random_state=0),
     ]
 )
 def test_scikit_learns_checks_pass(estimator, check):
@@ -98,8 +101,9 @@ def test_the_softmax_alone_is_logistic_regression_on_codes():
     assert head.score(X[FRESH], Y[FRESH]) == pytest.approx(peer.score(ae.transform(X[FRESH]), Y[FRESH]), abs=0.03)
 
 
-def test_the_softmax_learns_before_the_encoder_does():
+def test_the_softmax_learns_before_the_encoder_does(monkeypatch):
     """Where the encoder hardly moves, the classifier is the one on fixed codes; from random weights it is not."""
+    monkeypatch.undo()  # all its steps
     ae = clone(SMALL).set_params(random_state=0).fit(X)
     still = Training(1, batch_size=500, optimizer=Adam(1e-9))
     peer = LogisticRegression(C=np.inf, max_iter=5000).fit(ae.transform(X[LEARNT]), Y[LEARNT])
@@ -274,8 +278,8 @@ def test_minus_one_is_a_class_where_only_one_other_value_is_there():
 
 
 def test_nested_parameters_reach_the_autoencoder_and_search():
-    grid = {"autoencoder__n_components": [2, 30], "autoencoder__corruption": [None, MaskingNoise(0.2)]}
-    search = GridSearchCV(classifier(), grid, cv=2).fit(X[LEARNT], Y[LEARNT])
+    grid = {"autoencoder__n_components": [2, 30], "autoencoder__corruption": [MaskingNoise(0.2)]}
+    search = GridSearchCV(classifier(), grid, cv=2).fit(X[:400], Y[:400])
     assert search.best_params_["autoencoder__n_components"] == 30
     bare = AutoencoderClassifier().set_params(autoencoder__n_components=5)
     assert bare.autoencoder.n_components == 5
