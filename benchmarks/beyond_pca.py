@@ -10,8 +10,7 @@ import dataclasses
 import time
 
 import numpy as np
-from common import Report, load_mnist, parse_arguments
-from sklearn.decomposition import PCA
+from common import Report, load_mnist, parse_arguments, pca_error
 
 from embudo import MLP, Adam, Autoencoder, Training
 
@@ -43,12 +42,6 @@ def make_model(n_components: int, encoder: MLP, lr: float, epochs: int, seed: in
     )
 
 
-def pca_error(n_components: int, train: np.ndarray, test: np.ndarray) -> float:
-    pca = PCA(n_components, svd_solver="covariance_eigh").fit(train.astype(np.float64))
-    reconstruction = pca.inverse_transform(pca.transform(test.astype(np.float64)))
-    return float(np.square(test - reconstruction).sum(axis=1).mean())
-
-
 def main() -> None:
     arguments = parse_arguments(__doc__)
     plan = QUICK if arguments.quick else Plan()
@@ -75,7 +68,7 @@ def main() -> None:
                 validation_error=errors[-1],
             )
         encoder, lr = CANDIDATES[int(np.argmin(errors))]
-        linear = pca_error(k, train, test)
+        linear = pca_error(k, train, test, "covariance_eigh")
         for seed in SEEDS:
             started = time.perf_counter()
             model = make_model(k, encoder, lr, plan.epochs, seed).fit(train)

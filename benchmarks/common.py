@@ -45,6 +45,15 @@ def load_mnist(folder: Path, part: str) -> np.ndarray:
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
+def pca_error(n_components: int, train: np.ndarray, test: np.ndarray, svd_solver: str) -> float:
+    """Return the mean error of PCA, learnt from `train`, on `test`: squared, summed over features."""
+    from sklearn.decomposition import PCA
+
+    train, test = (x.reshape(len(x), -1).astype(np.float64) for x in (train, test))
+    pca = PCA(n_components, svd_solver=svd_solver).fit(train)
+    return float(np.square(test - pca.inverse_transform(pca.transform(test))).sum(axis=1).mean())
+
+
 class Report:
     """Rows of results, written to ``results/<name>.json`` after each one, so that a killed run keeps what it has.
 

@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import Report, parse_arguments
-from sklearn.decomposition import PCA
+from common import Report, parse_arguments, pca_error
 
 from embudo import MLP, Adam, Autoencoder, ConvNet, Training
 from embudo.parts.architectures import Architecture
@@ -42,12 +41,6 @@ def make_model(encoder: Architecture, epochs: int, weight_decay: float, seed: in
     return Autoencoder(CODE_SIZE, encoder=encoder, scale=None, training=training, random_state=seed)
 
 
-def pca_error(train: np.ndarray, test: np.ndarray) -> float:
-    train, test = (x.reshape(len(x), -1).astype(np.float64) for x in (train, test))
-    pca = PCA(CODE_SIZE, svd_solver="full").fit(train)
-    return float(np.square(test - pca.inverse_transform(pca.transform(test))).sum(axis=1).mean())
-
-
 def main() -> None:
     arguments = parse_arguments(__doc__)
     faces, people = load_faces(arguments.data)
@@ -61,7 +54,7 @@ def main() -> None:
     )
     validation, test = np.isin(people, VALIDATION), np.isin(people, TEST)
     learning = ~validation & ~test
-    report.add(stage="test", kind="PCA", test_error=pca_error(faces[~test], faces[test]))
+    report.add(stage="test", kind="PCA", test_error=pca_error(CODE_SIZE, faces[~test], faces[test], "full"))
     for kind, encoders in CANDIDATES.items():
         scores = {}
         for encoder, epochs in encoders:

@@ -37,6 +37,23 @@ def embudo(capsys):
     return run
 
 
+@pytest.fixture
+def refused(embudo, tmp_path):
+    """Check that a call ends in its status and one line that holds the words, and leaves no file."""
+
+    def check(args, status, words):
+        before = sorted(tmp_path.rglob("*"))
+        outcome = embudo(*args)
+        assert outcome.status == status, outcome.err
+        assert words in outcome.err
+        assert outcome.err.startswith("Error: ")
+        assert outcome.err.count("\n") == 1, outcome.err
+        assert outcome.out == ""
+        assert sorted(tmp_path.rglob("*")) == before
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def digits():
     return load_digits().data[:200].astype(np.float32)

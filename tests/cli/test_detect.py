@@ -173,16 +173,11 @@ def test_a_table_is_never_read_whole(embudo, tables, detector, tmp_path, monkeyp
         (("score", "{model}", "nothing.csv", "-o", "{out}.csv"), 1, "No such file or folder: 'nothing.csv'"),
     ],
 )
-def test_bad_calls_end_in_one_sentence(embudo, tables, detector, tmp_path, arguments, status, words):
+def test_a_bad_call_is_answered_in_one_line(refused, tables, detector, tmp_path, arguments, status, words):
     places = {"usual": tables / "usual.csv", "model": detector, "out": tmp_path / "out.safetensors"}
-    outcome = embudo("detect", *(argument.format(**places) for argument in arguments))
-    assert outcome.status == status
-    assert words in outcome.err
-    assert outcome.err.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    refused(("detect", *(argument.format(**places) for argument in arguments)), status, words)
 
 
-def test_a_detector_is_refused_by_the_other_verbs(embudo, detector, tables, tmp_path):
-    outcome = embudo("encode", detector, tables / "new.csv", "-o", tmp_path / "codes.npy")
-    assert outcome.status == 1
-    assert '"embudo detect score" works with it' in outcome.err
+def test_a_detector_is_refused_by_the_other_verbs(refused, detector, tables, tmp_path):
+    args = ("encode", detector, tables / "new.csv", "-o", tmp_path / "codes.npy")
+    refused(args, 1, '"embudo detect score" works with it')

@@ -46,12 +46,10 @@ def test_images_are_brought_to_the_models_size(embudo, files, image_model, tmp_p
     ],
 )
 def test_what_cannot_be_reported_is_refused_in_one_line(
-    embudo, files, model, image_model, run_quietly, tmp_path, arguments, status, words
+    refused, files, model, image_model, run_quietly, tmp_path, arguments, status, words
 ):
     detector = files / "detector.safetensors"
     if "{d}" in arguments and not detector.exists():
         run_quietly("detect", "fit", files / "digits.csv", "-o", detector, "--steps", 5)
-    done = embudo("report", *arguments.format(m=model, i=image_model, d=detector, f=files, o=tmp_path).split())
-    assert (done.status, len(done.err.splitlines())) == (status, 1), done.err
-    assert words in done.err
-    assert list(tmp_path.iterdir()) == []
+    places = {"m": model, "i": image_model, "d": detector, "f": files, "o": tmp_path}
+    refused(("report", *arguments.format(**places).split()), status, words)

@@ -63,9 +63,6 @@ def test_ctrl_c_says_that_the_same_command_goes_on(embudo, files, tmp_path, monk
     assert len(load(tmp_path / "m.safetensors").history_["epoch"]) == 5
 
 
-def test_a_run_folder_without_a_seed_is_refused_in_one_line(embudo, files, tmp_path):
-    args = ("-o", tmp_path / "m.safetensors", "--run-dir", tmp_path / "runs")
-    outcome = embudo("train", files / "digits.npy", *args)
-    assert outcome.status == 2
-    assert outcome.err.startswith("Error: Training.run_dir needs a random_state")
-    assert outcome.err.count("\n") == 1
+def test_a_run_folder_without_a_seed_is_refused_in_one_line(refused, files, tmp_path):
+    args = ("train", files / "digits.npy", "-o", tmp_path / "m.safetensors", "--run-dir", tmp_path / "runs")
+    refused(args, 2, "Error: Training.run_dir needs a random_state")

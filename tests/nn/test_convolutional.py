@@ -99,20 +99,7 @@ def test_tied_networks_hold_each_kernel_once_and_mirror_each_layer():
 def test_the_gradient_of_a_tied_network_has_both_parts():
     encoder, decoder = pair(ConvNet(2, activation="tanh"), (3, 4), tied=True)
     x = samples(3, 12)
-    kernels = encoder[1].weight
-
-    def loss_at(value: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            kernels.copy_(value)
-        return (decoder(encoder(x)) - x).square().sum()
-
-    start = kernels.detach().clone()
-    loss_at(start).backward()
-    for index in ((0, 0, 0, 0), (1, 0, 2, 1)):
-        bump = torch.zeros_like(start)
-        bump[index] = 1e-6
-        slope = (loss_at(start + bump) - loss_at(start - bump)) / 2e-6
-        assert kernels.grad[index].item() == pytest.approx(slope.item(), rel=1e-6)
+    assert torch.autograd.gradcheck(lambda kernels: decoder(encoder(x)), encoder[1].weight)  # which is moved in place
 
 
 def test_residual_blocks_cannot_be_tied():

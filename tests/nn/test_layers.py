@@ -73,17 +73,4 @@ def test_the_gradient_of_a_tied_weight_has_both_parts():
     encoder.double()
     decoder.double()
     x = torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    weight = encoder[0].weight
-
-    def loss_at(value: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            weight.copy_(value)
-        return (decoder(encoder(x)) - x).square().sum()
-
-    start = weight.detach().clone()
-    loss_at(start).backward()
-    for index in ((0, 0), (1, 2)):
-        bump = torch.zeros_like(start)
-        bump[index] = 1e-6
-        slope = (loss_at(start + bump) - loss_at(start - bump)) / 2e-6
-        assert weight.grad[index].item() == pytest.approx(slope.item(), rel=1e-6)
+    assert torch.autograd.gradcheck(lambda weight: decoder(encoder(x)), encoder[0].weight)  # which is moved in place

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from embudo.report.pictures import difference, draw_filters, draw_images, mosaic
+from embudo.report.pictures import difference, draw_filters, draw_images, mosaic, strongest
 
 
 def test_mosaic_places_images_row_by_row():
@@ -22,8 +22,10 @@ def test_rows_of_images_are_named():
 
 def test_filters_are_the_strongest_each_at_full_contrast():
     ax = Figure().subplots()
-    weights = np.diag([1.0, 4.0, 2.0, 3.0])
-    draw_filters(ax, weights, (2, 2), n_filters=2, n_columns=1)
+    weights = np.diag([1.0, 4.0, 2.0, 3.0]).reshape(4, 2, 2)
+    units, filters = strongest(weights, 2)
+    assert units.tolist() == [1, 3]
+    draw_filters(ax, filters, n_columns=1)
     drawn = ax.images[0].get_array()
     np.testing.assert_array_equal(drawn.filled(0)[:2], [[0, 1], [0, 0]])
     np.testing.assert_array_equal(drawn.filled(0)[3:], [[0, 0], [0, 1]])

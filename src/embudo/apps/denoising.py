@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from embudo.apps.noises import HIGHEST, NOISES, Denoising
 from embudo.apps.pictures import WHITE, check_range, checked, held_out, paired
+from embudo.data.images import n_colours
 from embudo.data.patches import Patches, as_tensor
 from embudo.engine.fitting import make_step, run
 from embudo.engine.history import History
@@ -249,7 +250,7 @@ class ImageDenoiser(Composed):
                     "sigma is the level of Gaussian noise, and this denoiser was fitted on other noise: leave it out."
                 )
         maps = pixels.reshape(*pixels.shape[:2], -1)
-        colours = maps.shape[2] - (maps.shape[2] % 2 == 0)
+        colours = n_colours(maps.shape[2])
         out = maps.copy()
         if sigma != 0:
             check_range(maps[..., :colours], white)

@@ -79,17 +79,16 @@ def compress(
 
 def compress_one(job: Job, settings: Settings) -> dict[str, Any]:
     """Compress one image, and return what it came to."""
-    from embudo.data.images import read_image, read_metadata
+    from embudo.data.images import n_colours, read_image, read_metadata
 
     image = read_image(job.source, alpha=True)
     metadata = read_metadata(job.source) if settings.metadata else None
     row, decoded = compress_frames(image[None], job.target, settings, metadata)
-    colours = image.shape[2] - (image.shape[2] % 2 == 0)
-    image, decoded = image[..., :colours], decoded[0, ..., :colours]
+    image = image[..., : n_colours(image.shape[2])]
     row = {"image": str(job.source), **row, **(compare(image, row["bytes"]) if settings.compare else {})}
     if settings.pictures is not None:
         caption = f"{row['bytes']:,} bytes, {row['bits_per_pixel']:.3f} bits/pixel, {row['psnr']:.2f} dB"
-        draw_comparison(settings.pictures / f"{job.target.stem}.png", image, decoded, ("Original", caption))
+        draw_comparison(settings.pictures / f"{job.target.stem}.png", image, decoded[0], ("Original", caption))
     return row
 
 
@@ -126,10 +125,11 @@ def compress_together(sources: list[Path], output: Path | None, settings: Settin
 def compress_frames(
     frames: np.ndarray, target: Path, settings: Settings, metadata: Mapping[str, bytes] | None
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Write the file of images of one size and decode it again; return the row of the table, and what was decoded."""
+    """Write the file of images of one size and decode it again; return the row of the table, and their colours so."""
     import numpy as np
 
     from embudo.data.files import write_atomically
+    from embudo.data.images import n_colours
     from embudo.metrics.reconstruction import psnr
     from embudo.metrics.similarity import ms_ssim
 
@@ -142,8 +142,8 @@ def compress_frames(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, data)
     n, height, width, channels = frames.shape
-    colours = channels - (channels % 2 == 0)
-    pairs = list(zip(frames[..., :colours], decoded[..., :colours], strict=True))
+    frames, decoded = frames[..., : n_colours(channels)], decoded[..., : n_colours(channels)]
+    pairs = list(zip(frames, decoded, strict=True))
     row = {
         "file": str(target),
         "width": width,

@@ -89,7 +89,7 @@ def denoise_one(job: Job, settings: Settings) -> dict[str, Any]:
 
     from embudo.codec.images import image_bytes
     from embudo.data.files import write_atomically
-    from embudo.data.images import read_image, read_metadata
+    from embudo.data.images import n_colours, read_image, read_metadata
 
     image = read_image(job.source, alpha=True)
     denoiser = load_denoiser(settings.model)
@@ -99,7 +99,7 @@ def denoise_one(job: Job, settings: Settings) -> dict[str, Any]:
     content = image_bytes(denoised, job.target.suffix, read_metadata(job.source) if settings.metadata else {})
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(job.target, content)
-    colours = image.shape[2] - (image.shape[2] % 2 == 0)
+    colours = n_colours(image.shape[2])
     image, denoised = image[..., :colours], denoised[..., :colours]
     rms = float(np.sqrt(np.square(image.astype(np.float32) - denoised).mean()))
     if settings.pictures is not None:

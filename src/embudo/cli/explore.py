@@ -9,7 +9,7 @@ import click
 
 from embudo.cli.classify import read_both
 from embudo.cli.loading import KINDS, load_codec, load_denoiser
-from embudo.cli.options import PATH, DataSource, Size, data_options
+from embudo.cli.options import PATH, DataSource, data_options, image_shape_option, labels_option
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
@@ -31,13 +31,8 @@ browser_option = click.option(
 @click.command()
 @click.argument("model", type=PATH)
 @click.argument("data", type=PATH, required=False)
-@click.option(
-    "--labels",
-    metavar="NAME|FILE",
-    help="What the map is coloured by: a column of a table or an array of an .npz file by its name, or a file. Of "
-    "images in folders, the folders.",
-)
-@click.option("--image-shape", type=Size(), help="Height x width in which the features of a row are pixels.")
+@labels_option("the map is")
+@image_shape_option
 @port_option
 @browser_option
 @data_options

@@ -10,7 +10,7 @@ import click
 
 from embudo.cli.classify import read_both
 from embudo.cli.loading import load_autoencoder
-from embudo.cli.options import PATH, DataSource, Scalar, data_options, output_option
+from embudo.cli.options import PATH, DataSource, Scalar, data_options, labels_option, output_option
 from embudo.cli.output import check_output
 from embudo.cli.recipe import fit_and_save, given_options
 from embudo.errors import InvalidData, InvalidParameter
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("data", type=PATH)
 @output_option("The page: .html.")
-@click.option(
-    "--labels",
-    metavar="NAME|FILE",
-    help="What points are coloured by: a column of a table or an array of an .npz file by its name, or a file. Of "
-    "images in folders, the folders.",
-)
+@labels_option("points are")
 @click.option("--dimensions", type=click.IntRange(2, 3), default=2, show_default=True)
 @click.option(
     "--neighbours/--no-neighbours",

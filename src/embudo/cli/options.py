@@ -29,6 +29,16 @@ def output_option(help: str, **options: Any) -> Callable[..., Any]:
     return click.option("-o", "--output", **{"type": PATH, "required": True, "help": help, **options})
 
 
+def labels_option(coloured: str) -> Callable[..., Any]:
+    """Return the option that says what `coloured` takes its colours from."""
+    return click.option(
+        "--labels",
+        metavar="NAME|FILE",
+        help=f"What {coloured} coloured by: a column of a table or an array of an .npz file by its name, or a file. Of "
+        "images in folders, the folders.",
+    )
+
+
 class PartText(ParamType):
     """A part as text, ``L2(1e-4) + L1(1e-3)``, or "none"."""
 
@@ -144,6 +154,11 @@ class Size(ParamType):
         if match is None or "0" in match.groups():
             self.fail(f"expected height x width such as 32x32; got {value!r}.", param, ctx)
         return int(match[1]), int(match[2])
+
+
+image_shape_option = click.option(
+    "--image-shape", type=Size(), help="Height x width in which the features of a row are pixels."
+)
 
 
 def field_options(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from embudo.cli.loading import load_autoencoder
-from embudo.cli.options import PATH, DataSource, Size, data_options, output_option
+from embudo.cli.options import PATH, DataSource, data_options, image_shape_option, labels_option, output_option
 from embudo.cli.output import check_output
 
 
@@ -15,13 +15,8 @@ from embudo.cli.output import check_output
 @click.argument("model", type=PATH)
 @click.argument("data", type=PATH)
 @output_option("The page: .html.")
-@click.option(
-    "--labels",
-    metavar="NAME|FILE",
-    help="What codes are coloured by: a column of a table or an array of an .npz file by its name, or a file. Of "
-    "images in folders, the folders.",
-)
-@click.option("--image-shape", type=Size(), help="Height x width in which the features of a row are pixels.")
+@labels_option("codes are")
+@image_shape_option
 @data_options
 def report(
     model: Path,

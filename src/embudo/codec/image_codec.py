@@ -22,6 +22,7 @@ from embudo.codec.rate import finest_within
 from embudo.codec.streams import StreamCoder
 from embudo.codec.tiles import LARGEST_BLOCK, Tile, filled, segments
 from embudo.codec.transform import CodecNetwork, decoded
+from embudo.data.images import n_colours
 from embudo.engine.history import History
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, check_number
 from embudo.models.composed import Composed
@@ -220,7 +221,7 @@ class ImageCodec(Composed):
         check_is_fitted(self)
         frames = as_frames(image)
         n, height, width, channels = frames.shape
-        colours = channels - (channels % 2 == 0)
+        colours = n_colours(channels)
         if colours > self.channels_:
             raise InvalidData("This codec was fitted on grey images and cannot encode one in colour.")
         header = Header(bytes.fromhex(self.model_id_), width, height, channels, 0, n)
@@ -266,7 +267,7 @@ class ImageCodec(Composed):
                 f"The .emb file was encoded by the model {header.model_id.hex()}, and this is {self.model_id_}: "
                 "decode it with the model that encoded it."
             )
-        colours = header.channels - (header.channels % 2 == 0)
+        colours = n_colours(header.channels)
         if colours > self.channels_:
             raise FileFormatError("The .emb file is damaged: it is in colour, and its model is not.")
         frames = np.empty((header.frames, header.height, header.width, header.channels), np.uint8)

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from embudo.codec.container import CHUNKS, Container, deflate, inflate, inflate_blocks
-from embudo.data.images import list_images, read_image
+from embudo.data.images import list_images, n_colours, read_image
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, reason
 
 MAX_METADATA = 2**24  #: bytes of a kind, unpacked
@@ -62,7 +62,7 @@ class Images(Sequence[np.ndarray]):
     @staticmethod
     def _load(source: Path | np.ndarray) -> np.ndarray:
         pixels = read_image(source) if isinstance(source, Path) else as_frames(source)[0]
-        return pixels[..., : 1 if pixels.shape[2] < 3 else 3]
+        return pixels[..., : n_colours(pixels.shape[2])]
 
 
 def as_images(X: Any) -> Images:

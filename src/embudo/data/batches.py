@@ -244,28 +244,10 @@ class Batches:
             yield x, x if self.targets is None else self.targets.take(indices)
 
 
-class StreamBatches:
-    """Batches of a stream: its parts in random order, their samples shuffled within a window.
+class StreamBatches(Batches):
+    """Batches of a stream: its parts in random order, their samples shuffled within a window."""
 
-    Parameters
-    ----------
-    rows : StreamRows
-    batch_size : int
-        Samples in a batch; the last one of an epoch may be smaller.
-    seed : int
-        Decides the order.
-    """
-
-    def __init__(self, rows: StreamRows, batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed = rows, batch_size, seed
-
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    @property
-    def n_samples(self) -> int:
-        """Samples in an epoch."""
-        return len(self.rows)
+    rows: StreamRows
 
     def epoch(self, number: int, share: Share | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of epoch `number`, or a share of each, twice each.
@@ -313,7 +295,7 @@ class StreamBatches:
             yield x, x
 
 
-def make_batches(rows: Rows, targets: Rows, batch_size: int, seed: int) -> Batches | StreamBatches:
+def make_batches(rows: Rows, targets: Rows, batch_size: int, seed: int) -> Batches:
     """Return the batches of samples and their targets, which may be the same."""
     if isinstance(rows, StreamRows):
         return StreamBatches(rows, batch_size, seed)

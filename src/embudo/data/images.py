@@ -14,6 +14,11 @@ COLORS = ("auto", "grey", "rgb")
 _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
+def n_colours(channels: int) -> int:
+    """Return how many of an image's channels are colours: of 2 or 4 the last is transparency."""
+    return channels - (channels % 2 == 0)
+
+
 def list_images(folder: Path) -> list[Path]:
     """Return the image files in `folder` and the folders in it, sorted, by the endings that Pillow reads.
 

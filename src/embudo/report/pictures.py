@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embudo.report.curves import TrainingDisplay
+from embudo.report.display import SIGNED, painted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,24 +57,33 @@ def draw_images(ax: Axes, rows: Mapping[str, np.ndarray]) -> None:
     ax.spines[:].set_visible(False)
 
 
-def draw_filters(
-    ax: Axes, weights: np.ndarray, shape: tuple[int, int], n_filters: int = 48, n_columns: int = 8
-) -> None:
-    """Draw the weights of the strongest units of a first layer as images: red is positive, blue is negative.
+def strongest(weights: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the `n` units with the greatest weights, and these, each unit's by its own greatest.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_units, ...)
+    n : int
+        How many units at most.
+    """
+    rows = weights.reshape(len(weights), -1)
+    units = np.argsort(-np.linalg.norm(rows, axis=1))[:n]
+    scaled = rows[units] / np.maximum(np.abs(rows[units]).max(axis=1, keepdims=True), 1e-30)
+    return units, scaled.reshape(-1, *weights.shape[1:])
+
+
+def draw_filters(ax: Axes, filters: np.ndarray, n_columns: int = 8) -> None:
+    """Draw weights from -1 to 1 as images: in colour, or red where they are positive and blue where negative.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-    weights : ndarray of shape (n_units, height * width)
-    shape : (int, int)
-        Height and width.
-    n_filters, n_columns : int
-        How many are drawn, and how many in a row.
+    filters : ndarray of shape (n, height, width[, 3])
+    n_columns : int, default=8
+        How many in a row.
     """
-    strongest = np.argsort(-np.linalg.norm(weights, axis=1))[:n_filters]
-    filters = weights[strongest]
-    filters = filters / np.abs(filters).max(axis=1, keepdims=True)
-    ax.imshow(mosaic(filters.reshape(-1, *shape), n_columns), cmap="RdBu_r", vmin=-1, vmax=1)
+    whole = mosaic(filters, n_columns) if filters.ndim == 3 else mosaic(painted(filters, -1, 1), n_columns, fill=1.0)
+    ax.imshow(whole, cmap=SIGNED, vmin=-1, vmax=1)
     ax.set_axis_off()
 
 
@@ -142,7 +152,7 @@ def demo_figure(
     left, middle, right = above.subplots(1, 3, width_ratios=(2.3, 1.3, 1.5))
     draw_images(left, digits)
     left.set_title(captions["digits"])
-    draw_filters(middle, filters, (8, 8))
+    draw_filters(middle, strongest(filters.reshape(-1, 8, 8), 48)[1])
     middle.set_title("First-layer filters, the strongest 48")
     TrainingDisplay({"": history}).plot(right)
     right.set_title("Training on digits")

@@ -22,7 +22,7 @@ from embudo.report.display import (
     rows_at,
     spread,
 )
-from embudo.report.pictures import draw_filters, draw_images, mosaic
+from embudo.report.pictures import draw_filters, draw_images, strongest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,28 +95,18 @@ class FilterDisplay(Display):
 
     def plot(self, ax: Axes | None = None, *, n_filters: int = 48) -> Self:
         """Draw on `ax`, or on new axes, the filters with the greatest weights."""
-        n_units, *shape = self.weights.shape
-        rows = self.weights.reshape(n_units, -1)
-        n_columns = max(1, min(n_units, n_filters, 8))
-        if len(shape) == 1:
-            strongest = np.argsort(-np.linalg.norm(rows, axis=1))[:n_filters]
-            filters = rows[strongest] / np.maximum(np.abs(rows[strongest]).max(axis=1, keepdims=True), 1e-30)
+        of_maps = self.weights.ndim == 4 and self.weights.shape[3] != 3  # kernels, which are drawn as their mean
+        units, filters = strongest(self.weights.mean(axis=3) if of_maps else self.weights, n_filters)
+        if filters.ndim == 2:
             ax = self._begin(ax, (8, room_for(self.names) + 0.2 * len(filters)))
             ax.imshow(filters, cmap=SIGNED, vmin=-1, vmax=1, aspect="auto")
             ax.set(ylabel="unit")
-            ax.set_yticks(range(len(filters)), [str(unit) for unit in strongest])
-            name_features(ax, self.names, shape[0])
+            ax.set_yticks(range(len(filters)), [str(unit) for unit in units])
+            name_features(ax, self.names, filters.shape[1])
             return self
-        ax = self._begin(ax, (0.7 * n_columns, 0.7 * -(-min(n_units, n_filters) // n_columns)))
-        if shape[2:] == [3]:
-            strongest = np.argsort(-np.linalg.norm(rows, axis=1))[:n_filters]
-            filters = self.weights[strongest]
-            most = np.maximum(np.abs(filters).max(axis=(1, 2, 3), keepdims=True), 1e-30)
-            ax.imshow(mosaic(painted(filters / most, -1, 1), n_columns, fill=1.0))
-            ax.set_axis_off()
-        else:  # kernels of many maps are drawn as their mean
-            grey = self.weights.mean(axis=3) if len(shape) == 3 else self.weights
-            draw_filters(ax, grey.reshape(n_units, -1), (shape[0], shape[1]), n_filters, n_columns)
+        n_columns = min(len(filters), 8)
+        ax = self._begin(ax, (0.7 * n_columns, 0.7 * -(-len(filters) // n_columns)))
+        draw_filters(ax, filters, n_columns)
         return self
 
 

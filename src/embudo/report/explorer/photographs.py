@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embudo.codec.peers import peer_within
-from embudo.data.images import read_image
+from embudo.data.images import n_colours, read_image
 from embudo.errors import InvalidData
 from embudo.metrics.reconstruction import psnr
 from embudo.report.explorer.subject import Subject, as_file, asked_number, png_uri
@@ -150,7 +150,7 @@ def shrunk(pixels: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     height, width, channels = pixels.shape
-    pixels = pixels[..., : channels - (channels % 2 == 0)]
+    pixels = pixels[..., : n_colours(channels)]
     if height * width <= MOST_PIXELS:
         return np.ascontiguousarray(pixels)
     ratio = math.sqrt(MOST_PIXELS / (height * width))
