@@ -30,7 +30,7 @@ from embudo.models.autoencoder import Autoencoder
 from embudo.models.base import BaseAutoencoder
 from embudo.models.composed import Composed, cpu_weights
 from embudo.models.export import Exportable, Graph
-from embudo.models.inference import outputs, result_dtype
+from embudo.models.inference import gathered, outputs, result_dtype
 from embudo.nn.layers import Dense, initialise
 from embudo.nn.network import Classifier
 from embudo.parts.corruptions import Corruption, MaskingNoise
@@ -349,11 +349,10 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
     def _logits(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         rows = self._validated(X, reset=False)
-        logits = np.empty((rows.shape[0], len(self.classes_)), result_dtype(rows))
         bfloat16 = self.training_.precision == "bfloat16"
         width = max(self.n_features_in_, self.autoencoder_.n_components_)
-        for where, block in outputs(self.module_, self.scaler_, "logits", rows, width=width, bfloat16=bfloat16):
-            logits[where] = block
+        blocks = outputs(self.module_, self.scaler_, "logits", rows, width=width, bfloat16=bfloat16)
+        logits: np.ndarray = gathered(blocks, (rows.shape[0], len(self.classes_)), result_dtype(rows))
         return logits
 
     def _graph(self, part: str) -> Graph:

@@ -299,11 +299,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular, Exportable):
             A sample's score does not depend on which others stand beside it.
         """
         check_is_fitted(self)
-        rows = self._accepted(X, reset=False)
-        scores = np.empty(rows.shape[0])
-        for judged in self._judges().judge(rows, encoded=False):
-            scores[judged.where] = -judged.errors
-        return scores
+        return -self._judges().errors(self._accepted(X, reset=False), encoded=False)
 
     def explain(self, X: Any, top: int | None = 3) -> pd.DataFrame:
         """Return for each sample the features that add most to its error.
@@ -321,12 +317,12 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular, Exportable):
             frame), ``feature``, ``share`` of the error (all of a sample add up to 1), ``value``, and ``expected``,
             which is what was reconstructed. Categories are told as they are, with the share of their whole column.
         """
-        from embudo.apps.explanation import examine
+        from embudo.apps.explanation import explain
 
         check_is_fitted(self)
         if top is not None:
             check_number("top (when not None)", top, low=1, integer=True)
-        return examine(self, X, top)[1]
+        return explain(self, X, top)
 
     @property
     def training_(self) -> Training:  # type: ignore[override]

@@ -16,30 +16,36 @@ if TYPE_CHECKING:
     from embudo.apps.judgement import Judged
 
 
-def examine(detector: AnomalyDetector, X: Any, top: int | None) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return the scores of samples, and what `AnomalyDetector.explain` describes."""
-    import pandas as pd
+def examine(detector: AnomalyDetector, X: Any, top: int | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the scores of samples, and what `AnomalyDetector.explain` tells of their features.
 
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+    reasons : dict of str to ndarray of shape (n_samples, n_top)
+        "feature", "share", "value" and "expected", in each row the greatest share first.
+    """
     rows = detector._accepted(X, reset=False)
-    index = np.asarray(getattr(X, "index", np.arange(rows.shape[0])))
     names = np.asarray(getattr(detector, "feature_names_in_", np.arange(detector.n_features_in_)))
-    n_top = min(top or len(names), len(names))
-    scores, tables = np.empty(rows.shape[0]), []
+    scores, blocks = np.empty(rows.shape[0]), []
     for judged in detector._judges().judge(rows, encoded=False):
         scores[judged.where] = -judged.errors
         shares, expected = by_feature(detector, judged)
-        order = np.argsort(-shares, axis=1, kind="stable")[:, :n_top]
+        order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
         values = rows.iloc[judged.where].to_numpy(object) if is_frame(rows) else as_dense(rows[judged.where])
-        columns = {
-            "sample": np.repeat(index[judged.where], n_top),
-            "feature": names[order].ravel(),
-            **{
-                name: np.take_along_axis(array, order, 1).ravel()
-                for name, array in (("share", shares), ("value", values), ("expected", expected))
-            },
-        }
-        tables.append(pd.DataFrame(columns))
-    return scores, pd.concat(tables, ignore_index=True)
+        blocks.append((names[order], *(np.take_along_axis(array, order, 1) for array in (shares, values, expected))))
+    columns = map(np.concatenate, zip(*blocks, strict=True))
+    return scores, dict(zip(("feature", "share", "value", "expected"), columns, strict=True))
+
+
+def explain(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFrame:
+    """Return what `AnomalyDetector.explain` describes."""
+    import pandas as pd
+
+    scores, reasons = examine(detector, X, top)
+    index = X.index if hasattr(X, "iloc") else np.arange(len(scores))
+    samples = np.repeat(np.asarray(index), reasons["share"].shape[1])
+    return pd.DataFrame({"sample": samples, **{name: array.ravel() for name, array in reasons.items()}})
 
 
 def as_dense(rows: Any) -> np.ndarray:

@@ -70,10 +70,10 @@ class Judges:
     n_subsampled: int
     table: TableEncoder | None
 
-    def errors(self, rows: Matrix) -> np.ndarray:
-        """Return the error of each encoded sample."""
+    def errors(self, rows: Any, *, encoded: bool = True) -> np.ndarray:
+        """Return the error of each sample; parameters as those of `judge`."""
         errors = np.empty(rows.shape[0])
-        for judged in self.judge(rows, encoded=True):
+        for judged in self.judge(rows, encoded=encoded):
             errors[judged.where] = judged.errors
         return errors
 

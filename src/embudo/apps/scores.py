@@ -273,7 +273,7 @@ def passed(autoencoder: BaseAutoencoder, call: str, z: np.ndarray) -> np.ndarray
     """Return what a method of the network makes of scaled samples; the network sees 0 where there is no value."""
     width = max(autoencoder.n_features_in_, autoencoder.n_components_)
     blocks = outputs(autoencoder.module_, Scaler(None), call, np.nan_to_num(z), width=width)
-    return np.concatenate([block for _, block in blocks]).astype(np.float64, copy=False)
+    return np.concatenate([block for *_, block in blocks]).astype(np.float64, copy=False)
 
 
 def check_shape(array: np.ndarray, shape: tuple[int, ...]) -> None:

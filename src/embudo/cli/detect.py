@@ -178,18 +178,17 @@ def scored(detector: AnomalyDetector, data: Path, source: DataSource, top: int) 
 
     names = [str(path.relative_to(data)) for path in list_images(data)] if data.is_dir() else None
     for chunk in chunks_of(detector, data, source):
-        scores, reasons = examine(detector, chunk, top) if top else (detector.score_samples(chunk), None)
+        scores, reasons = examine(detector, chunk, top) if top else (detector.score_samples(chunk), {})
         columns: dict[str, Any] = {} if names is None else {"image": names}
         columns |= {"score": scores, "anomaly": scores < detector.offset_}
         if detector.calibration_ is not None:
             columns["p_value"] = detector.calibration_.p_values(scores)
-        if reasons is not None:
-            of_rank = reasons.groupby("sample", sort=False).cumcount() + 1
-            for rank, facts in reasons.groupby(of_rank):
-                columns[f"feature_{rank}"] = facts["feature"].astype(str).to_numpy()
-                columns[f"share_{rank}"] = facts["share"].to_numpy()
-                columns[f"value_{rank}"] = list(map(in_words, facts["value"]))
-                columns[f"expected_{rank}"] = list(map(in_words, facts["expected"]))
+        for rank in range(min(top, detector.n_features_in_)):
+            facts = {name: array[:, rank] for name, array in reasons.items()}
+            columns[f"feature_{rank + 1}"] = facts["feature"].astype(str)
+            columns[f"share_{rank + 1}"] = facts["share"]
+            columns[f"value_{rank + 1}"] = list(map(in_words, facts["value"]))
+            columns[f"expected_{rank + 1}"] = list(map(in_words, facts["expected"]))
         index = getattr(chunk, "index", np.arange(len(scores)))
         yield pd.DataFrame(columns, index=index)
 
@@ -208,8 +207,7 @@ def chunks_of(detector: AnomalyDetector, data: Path, source: DataSource) -> Iter
 
     names = getattr(detector, "feature_names_in_", None)
     if data.suffix.lower() not in STREAMED or not data.is_file():
-        X = source.read(data, detector.sample_shape_)
-        yield X
+        yield source.read(data, detector.sample_shape_)
         return
     for chunk in read_chunks(data, drop=source.drop, rows=CHUNK):
         yield chunk.to_numpy() if names is None else same_columns(chunk, names)

@@ -185,9 +185,9 @@ class Autoencoder(BaseAutoencoder):
         Autoencoder
         """
         pair, held_out = self._pairs(X, X_clean, X_val)
-        seed = self._prepare(*pair)
-        pair, held_out = self._held_out(pair, held_out, self.training_, seed)
-        initialise_network(self.module_, self.init, pair[0], self.scaler_, seed)
+        self._prepare(*pair)
+        pair, held_out = self._held_out(pair, held_out)
+        initialise_network(self.module_, self.init, pair[0], self.scaler_, self.seed_)
         self._learn(self._make_step(), pair, self.training_, held_out)
         return self
 
@@ -223,12 +223,12 @@ class Autoencoder(BaseAutoencoder):
     def _start(self, X: Any) -> Matrix:
         """Set up the network with its first weights, and return X validated."""
         rows = self._validated(X, reset=True, min_samples=2)
-        seed = self._prepare(rows, rows)
-        initialise_network(self.module_, self.init, rows, self.scaler_, seed)
+        self._prepare(rows, rows)
+        initialise_network(self.module_, self.init, rows, self.scaler_, self.seed_)
         return rows
 
-    def _prepare(self, rows: Matrix, target: Matrix) -> int:
-        """Resolve the parameters, build the network, and return the seed."""
+    def _prepare(self, rows: Matrix, target: Matrix) -> None:
+        """Resolve the parameters, draw the seed, and build the network."""
         self._resolve(rows.shape[1])
         self.seed_ = self._draw_seed()
         self.scaler_ = fit_scaler(
@@ -242,7 +242,6 @@ class Autoencoder(BaseAutoencoder):
         self.module_ = self._empty_network(runtime.dtype, runtime.device)
         self.history_: History = {}
         self._step = None
-        return self.seed_
 
     def _resolve(self, n_features: int) -> None:
         """Check the parameters and set those that `fit` resolves."""

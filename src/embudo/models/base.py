@@ -24,7 +24,7 @@ from embudo.engine.progress import say
 from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.export import Exportable, Graph, standalone
-from embudo.models.inference import gathered, outputs, passed, result_dtype
+from embudo.models.inference import gathered, outputs, result_dtype
 from embudo.models.neighbours import layout
 from embudo.models.path import path_html
 from embudo.nn.network import Network
@@ -81,16 +81,17 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
             raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
         return rows, target
 
-    def _held_out(self, pair: Pair, held_out: Pair | None, training: Training, seed: int) -> tuple[Pair, Pair | None]:
-        """Hold a share of the samples out, where `training` asks for it and none are held out yet."""
-        self._check_repeatable(training)
-        if held_out is None and training.validation_fraction > 0:
+    def _held_out(self, pair: Pair, held_out: Pair | None) -> tuple[Pair, Pair | None]:
+        """Hold a share of the samples out, where the training asks for it and none are held out yet."""
+        self._check_repeatable(self.training_)
+        fraction = self.training_.validation_fraction
+        if held_out is None and fraction > 0:
             if isinstance(pair[0], Stream):
-                parts = divided(pair[0], training.validation_fraction, seed)
+                parts = divided(pair[0], fraction, self.seed_)
                 return (parts[0], parts[0]), (parts[1], parts[1])
-            learnt, chosen = split(pair[0].shape[0], training.validation_fraction, seed)
+            learnt, chosen = split(pair[0].shape[0], fraction, self.seed_)
             return at(learnt, pair), at(chosen, pair)
-        self._check_patience(training, validated=held_out is not None)
+        self._check_patience(self.training_, validated=held_out is not None)
         return pair, held_out
 
     def _start(self, X: Any) -> Matrix:
@@ -196,7 +197,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         rows = self._validated(X, reset=False)
         blocks = self._outputs("encode", rows, network)
         if sparse:
-            return stack_rows((block for _, block in blocks), n_components)
+            return stack_rows((block for *_, block in blocks), n_components)
         return gathered(blocks, (rows.shape[0], n_components), result_dtype(rows), out, names)
 
     def inverse_transform(self, codes: Any, *, out: str | Path | None = None) -> Any:
@@ -275,7 +276,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         """Return the squared error of each reconstruction, from what shall come out."""
         rows, target = pair
         errors = []
-        for where, x, y in passed(self.module_, self.scaler_, "forward", rows, **self._how()):
+        for where, x, y in self._outputs("forward", rows):
             wanted = x if target is rows else target[where]
             wanted = wanted.toarray() if scipy.sparse.issparse(wanted) else wanted
             errors.append(np.square(y - wanted, dtype=np.float64).sum(axis=1))
@@ -340,13 +341,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         check_is_fitted(self)
         return Report(self, X, y, **options)
 
-    def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        return outputs(network or self.module_, self.scaler_, call, X, **self._how())
-
-    def _how(self) -> dict[str, Any]:
-        """Return what decides how samples are passed through the network."""
-        width = max(self.n_components_, self.n_features_in_)
-        return {"width": width, "bfloat16": self.training_.precision == "bfloat16"}
+    def _outputs(
+        self, call: str, X: Matrix, network: Network | None = None
+    ) -> Iterator[tuple[slice, Matrix, np.ndarray]]:
+        """Yield what `outputs` does of this network, or of another one between the same features and codes."""
+        width, bfloat16 = max(self.n_components_, self.n_features_in_), self.training_.precision == "bfloat16"
+        return outputs(network or self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
 
     # what notebooks show: scikit-learn's diagram, and the path of the data below it
 

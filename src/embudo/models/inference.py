@@ -30,25 +30,25 @@ def result_dtype(X: Matrix) -> type[np.floating]:
 
 
 def gathered(
-    blocks: Iterator[tuple[slice, np.ndarray]],
+    blocks: Iterator[tuple[slice, Matrix, np.ndarray]],
     shape: tuple[int, int],
     dtype: type[np.floating],
-    out: str | Path | None,
-    names: Callable[[], Sequence[str]],
+    out: str | Path | None = None,
+    names: Callable[[], Sequence[str]] = tuple,
     sample_shape: tuple[int, ...] | None = None,
 ) -> Any:
-    """Return what was made of slices of the samples as one array; with `out`, write it there as it comes.
+    """Return what `outputs` makes of samples as one array; with `out`, write it there as it comes.
 
     Parameters
     ----------
-    blocks : iterator of (slice, ndarray of shape (n, n_columns))
+    blocks : iterator of (slice, samples, ndarray of shape (n, n_columns))
     shape : (int, int)
         Samples, -1 where only the end of the blocks tells, and columns.
     dtype : type
-    out : str, Path or None
+    out : str or Path, optional
         A .npy or .parquet file.
-    names : callable
-        Returns those of the columns.
+    names : callable, default=tuple
+        Returns those of the columns, for a .parquet file.
     sample_shape : tuple of int, optional
         What each row is reshaped to.
 
@@ -65,26 +65,18 @@ def gathered(
     """
     if out is not None:
         check_rows_file(out)
-        write_rows(out, (block for _, block in blocks), dtype, names(), sample_shape)
+        write_rows(out, (block for *_, block in blocks), dtype, names(), sample_shape)
         return np.load(out, mmap_mode="r") if Path(out).suffix.lower() == ".npy" else stream(out)
     if shape[0] < 0:
-        result = np.concatenate([block for _, block in blocks])
+        result = np.concatenate([block for *_, block in blocks])
     else:
         result = np.empty(shape, dtype)
-        for where, block in blocks:
+        for where, _, block in blocks:
             result[where] = block
     return result if sample_shape is None else result.reshape(-1, *sample_shape)
 
 
 def outputs(
-    network: nn.Module, scaler: Scaler, call: str, X: Matrix, *, width: int, bfloat16: bool = False
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield slices of the samples, and what a method of the network makes of each, as `passed` does."""
-    for where, _, y in passed(network, scaler, call, X, width=width, bfloat16=bfloat16):
-        yield where, y
-
-
-def passed(
     network: nn.Module, scaler: Scaler, call: str, X: Matrix, *, width: int, bfloat16: bool = False
 ) -> Iterator[tuple[slice, Matrix, np.ndarray]]:
     """Yield slices of the samples, the samples, and what a method of the network makes of them, in the data's units.

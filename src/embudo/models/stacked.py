@@ -210,7 +210,7 @@ class StackedAutoencoder(BaseAutoencoder):
         """
         pair, held_out = self._pairs(X, X_clean, X_val)
         self._begin(pair[0].shape[1], validated=held_out is not None)
-        pair, held_out = self._held_out(pair, held_out, self.training_, self.seed_)
+        pair, held_out = self._held_out(pair, held_out)
         self._completed = self._pretrain(pair, held_out)
         if self._completed and self.fine_tune is not None:
             started = time.perf_counter()
