@@ -19,7 +19,11 @@ LARGEST_CODE = 2**15 - 1  #: magnitude of an integer code
 class StreamCoder:
     """Quantises and codes the real codes of a network: the payload of a segment.
 
-    A payload is the number of channels that are not all zero, and one range-coded stream.
+    A payload is the number of channels that are not all zero, and one range-coded stream. All four steps go through
+    the codes part by part, as the prior expects each from those before it. ::
+
+        encode   y ──── quantize ────▶ integers ── write ──▶ segment
+        decode   y' ◀── dequantize ─── integers ◀── read ─── segment
 
     Parameters
     ----------

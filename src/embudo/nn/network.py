@@ -13,12 +13,17 @@ from embudo.nn.sparsity import SparsityModule
 class Network(nn.Module):
     """`h = f(x)` and `x' = g(h)`, between scaled features and codes.
 
+    ::
+
+        x ── encoder ──▶ pre ── sparsity ──▶ h ── decoder ──▶ x'
+        └────────── encode ────────────────┘ └─── decode ─────┘
+
     Parameters
     ----------
     encoder, decoder : nn.Sequential
         f, up to the sparsity rule, and g.
     sparsity : SparsityModule, optional
-        Which units of the code may speak.
+        Which units of the code may speak; without it h is what the encoder puts out.
     """
 
     def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential, sparsity: SparsityModule | None = None) -> None:
@@ -26,20 +31,20 @@ class Network(nn.Module):
         self.encoder, self.decoder, self.sparsity = encoder, decoder, sparsity
 
     def encode(self, x: Tensor) -> Tensor:
-        """Return the codes, shape (n, n_components), of scaled samples."""
+        """Return the codes h, shape (n, n_components), of scaled samples, shape (n, n_features)."""
         return self.select(self.encoder(x))
 
     def select(self, pre: Tensor) -> Tensor:
-        """Return the codes of what the encoder put out: the units that may speak."""
+        """Return the codes h of what the encoder put out, both of shape (n, n_components)."""
         return pre if self.sparsity is None else self.sparsity.select(pre)
 
     def decode(self, code: Tensor) -> Tensor:
-        """Return the scaled reconstructions, shape (n, n_features), of codes."""
+        """Return the scaled reconstructions x', shape (n, n_features), of codes."""
         y: Tensor = self.decoder(code)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the scaled reconstructions of scaled samples."""
+        """Return the scaled reconstructions x' of scaled samples, both of shape (n, n_features)."""
         return self.decode(self.encode(x))
 
 
@@ -61,7 +66,7 @@ class Classifier(nn.Module):
         self.encoder, self.sparsity, self.head = encoder, sparsity, head
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return the logits of scaled samples."""
+        """Return the logits, shape (n, n_classes), of scaled samples."""
         pre = self.encoder(x)
         y: Tensor = self.head(pre if self.sparsity is None else self.sparsity(pre))
         return y
