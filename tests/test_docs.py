@@ -3,11 +3,14 @@
 import doctest
 import importlib
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 import embudo
+from embudo.cli.main import commands
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,6 +33,22 @@ def test_programs_run_from_the_top_to_the_bottom_of_a_page(path):
     assert blocks
     for block in blocks:
         exec(block, names)
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_the_commands_of_a_page_are_understood(path):
+    """Verbs, options and values are read, and nothing is done."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^(?: {4})?embudo (.*)$", text, re.MULTILINE)
+    for line in [*lines, *re.findall(r"\| `embudo ([^`]* [^`]*)`", text)]:
+        command, words = commands, shlex.split(line, comments=True)
+        if "..." in words:
+            continue
+        while isinstance(command, click.Group):
+            name = words.pop(0)
+            command = command.get_command(click.Context(command), name)
+            assert command is not None, line
+        command.make_context(name, words)
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

@@ -59,7 +59,7 @@ class NetworkPrior(Prior):
 
     Parameters
     ----------
-    networks : sequence of IntegerNetwork
+    networks : sequence of IntegerNetwork, default=()
         From the context to what is added to the index of the table, in units of ``1 / UNIT``.
     """
 

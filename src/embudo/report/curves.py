@@ -291,7 +291,7 @@ class RobustnessDisplay(Display):
         autoencoder : Autoencoder or StackedAutoencoder
             Fitted.
         X : like that of its `fit`
-        levels : sequence of float
+        levels : sequence of float, default=(0.1, 0.2, 0.3, 0.4, 0.5)
             Of each noise.
         measure : {"fvu", "reconstruction_change", "code_change"}, default="fvu"
         ax : matplotlib.axes.Axes, optional
