@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from interruption import epochs_begun
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -28,7 +29,6 @@ from embudo import (
     load,
 )
 from embudo.apps import classification
-from embudo.data.batches import Batches
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, TrainingInterrupted
 
 X, Y = load_digits(return_X_y=True)
@@ -178,25 +178,14 @@ def test_a_classifier_that_was_stopped_goes_on_at_its_stage(autoencoder, n_stage
     training, y = QUICKLY.with_params(epochs=3, run_dir=tmp_path), few_labels(100)
     monkeypatch.setattr(classification, "HEAD_TRAINING", QUICKLY.with_params(epochs=3))
     whole = classifier(autoencoder=autoencoder, training=training.with_params(run_dir=None)).fit(X[LEARNT], y)
-    epoch, begun = Batches.epoch, []
-    for stage in range(n_stages):
-        begun.clear()
-
-        def stopped(self, number):
-            if number > 0:
-                begun.append(number)
-            if begun == [*([2, 3] if stage else []), 1, 2]:  # noqa: B023 (called before the next)
-                raise KeyboardInterrupt
-            return epoch(self, number)
-
-        monkeypatch.setattr(Batches, "epoch", stopped)
-        with pytest.warns(TrainingInterrupted):
+    for stage in range(n_stages):  # each in its second epoch, after what is left of the one before
+        with epochs_begun(stop=4 if stage else 2) as begun, pytest.warns(TrainingInterrupted):
             model = classifier(autoencoder=autoencoder, training=training).fit(X[LEARNT], y)
+        assert begun == [*([2, 3] if stage else []), 1, 2]
         assert bool(model.history_) == (stage == n_stages - 1)  # labels come last
-    begun.clear()
-    monkeypatch.setattr(Batches, "epoch", lambda self, number: begun.append(number) or epoch(self, number))
-    again = classifier(autoencoder=autoencoder, training=training).fit(X[LEARNT], y)
-    assert [number for number in begun if number > 0] == [2, 3]
+    with epochs_begun() as begun:
+        again = classifier(autoencoder=autoencoder, training=training).fit(X[LEARNT], y)
+    assert begun == [2, 3]
     np.testing.assert_array_equal(again.predict_proba(X), whole.predict_proba(X))
     assert again.autoencoder_.training == autoencoder.training
     assert sorted(path.name for path in tmp_path.iterdir()) == ["autoencoder", "classifier", "softmax"]

@@ -55,6 +55,22 @@ def refused(embudo, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def read():
+    def read(path):
+        """Return the array in a file."""
+        match path.suffix:
+            case ".csv":
+                return pd.read_csv(path).to_numpy()
+            case ".parquet":
+                return pd.read_parquet(path).to_numpy()
+            case ".npy":
+                return np.load(path)
+        return next(iter(np.load(path).values()))
+
+    return read
+
+
+@pytest.fixture(scope="session")
 def digits():
     return load_digits().data[:200].astype(np.float32)
 

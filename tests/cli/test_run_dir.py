@@ -6,9 +6,9 @@ import time
 
 import pytest
 import safetensors.torch
+from interruption import epochs_begun
 
 from embudo import load
-from embudo.data.batches import Batches
 
 TRAIN = ("--components", 30, "--corruption", "MaskingNoise(0.3)", "--epochs", 300, "--batch-size", 10, "--seed", 0)
 
@@ -41,18 +41,10 @@ def test_a_training_that_was_killed_goes_on_and_ends_in_the_same_weights(embudo,
 
 
 @pytest.mark.parametrize("options", [("--run-dir", "{}/runs"), ()])
-def test_ctrl_c_says_that_the_same_command_goes_on(embudo, files, tmp_path, monkeypatch, options):
-    original = Batches.epoch
-
-    def stopped(self, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return original(self, number)
-
+def test_ctrl_c_says_that_the_same_command_goes_on(embudo, files, tmp_path, options):
     args = ["train", files / "digits.npy", "-o", tmp_path / "m.safetensors", "--epochs", 5, "--seed", 0, "-q"]
     args += [word.format(tmp_path) for word in options]
-    with monkeypatch.context() as patch:
-        patch.setattr(Batches, "epoch", stopped)
+    with epochs_begun(stop=3):
         outcome = embudo(*args)
     assert outcome.status == 130
     assert outcome.err.count("\n") == 1

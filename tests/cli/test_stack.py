@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from interruption import epochs_begun
 
 from embudo import Adam, Autoencoder, MaskingNoise, Training, load, make_stack
-from embudo.data.batches import Batches
 
 OPTIONS = ("--stack", "20,10,4", "--code-activation", "sigmoid", "--epochs", 3, "--seed", 0)
 
@@ -88,20 +88,11 @@ def test_info_lists_levels_and_stages(embudo, stack):
     assert "code size 20  code activation sigmoid" in embudo("info", stack).out
 
 
-def test_a_stack_that_was_stopped_goes_on_at_its_level(embudo, files, tmp_path, monkeypatch):
+def test_a_stack_that_was_stopped_goes_on_at_its_level(embudo, files, tmp_path):
     args = ("train", files / "digits.npy", *OPTIONS)
     assert embudo(*args, "-o", tmp_path / "whole.safetensors", "-q").status == 0
-    epoch, begun = Batches.epoch, []
-
-    def stopped(self, number):
-        begun.extend([number] * (number > 0))
-        if len(begun) == 5:
-            raise KeyboardInterrupt
-        return epoch(self, number)
-
     args += ("-o", tmp_path / "m.safetensors", "--run-dir", tmp_path / "runs")
-    with monkeypatch.context() as patch:
-        patch.setattr(Batches, "epoch", stopped)
+    with epochs_begun(stop=5):
         outcome = embudo(*args)
     assert outcome.status == 130
     assert "interrupted after 1 of 3 epochs" in outcome.err.splitlines()[-1]

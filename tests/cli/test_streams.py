@@ -33,17 +33,6 @@ def epochs(monkeypatch):
 HELD_OUT = ("--validation-fraction", 0.2)
 
 
-def read(path):
-    match path.suffix:
-        case ".parquet":
-            return pd.read_parquet(path).to_numpy()
-        case ".csv":
-            return pd.read_csv(path).to_numpy()
-        case ".npy":
-            return np.load(path)
-    return next(iter(np.load(path).values()))
-
-
 @pytest.mark.parametrize(
     ("source", "options", "endings"),
     [
@@ -53,7 +42,7 @@ def read(path):
         ("images", HELD_OUT, [".npy"]),
     ],
 )
-def test_large_data_are_streamed_without_being_asked(embudo, files, tmp_path, epochs, source, options, endings):
+def test_large_data_are_streamed_without_being_asked(embudo, files, tmp_path, epochs, read, source, options, endings):
     data, model = files / source, tmp_path / "m.safetensors"
     trained = embudo("train", data, "-o", model, *TRAIN, *options)
     assert trained.status == 0, trained.err

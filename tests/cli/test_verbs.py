@@ -18,7 +18,7 @@ SOURCES = {"digits.csv": (), "digits.parquet": (), "digits.npy": (), "digits.npz
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_train_info_encode_decode_reconstruct(embudo, files, digits, tmp_path, source):
+def test_train_info_encode_decode_reconstruct(embudo, files, digits, read, tmp_path, source):
     data, options = files / source, SOURCES[source]
     ending = data.suffix
     model = tmp_path / "model.safetensors"
@@ -45,17 +45,6 @@ def test_train_info_encode_decode_reconstruct(embudo, files, digits, tmp_path, s
     np.testing.assert_allclose(read(decoded), read(direct), rtol=1e-4, atol=1e-4)
     if ending == ".csv":
         assert list(pd.read_csv(direct).columns) == list(X.columns)
-
-
-def read(path):
-    match path.suffix:
-        case ".csv":
-            return pd.read_csv(path).to_numpy()
-        case ".parquet":
-            return pd.read_parquet(path).to_numpy()
-        case ".npy":
-            return np.load(path)
-    return next(iter(np.load(path).values()))
 
 
 def test_images_come_back_as_png_of_the_same_names(embudo, files, image_model, tmp_path):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from interruption import epochs_begun
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -13,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from zoo import QUICK, STACKS, digits
 
 from embudo import MLP, Autoencoder, ConvNet, StackedAutoencoder, TopK, Training, deep_autoencoder, make_stack
-from embudo.data.batches import Batches
 from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidParameter, TrainingInterrupted
 from embudo.nn.layers import Dense
@@ -56,27 +56,15 @@ def test_the_unrolled_network_is_the_chain_of_its_levels(name):
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
-def test_a_stack_that_was_stopped_goes_on_at_its_level(stage, tmp_path, monkeypatch):
+def test_a_stack_that_was_stopped_goes_on_at_its_level(stage, tmp_path):
     X = digits()
     whole = two_levels().fit(X)
     stack = two_levels(training=dataclasses.replace(QUICK, run_dir=tmp_path))
-    original, begun = Batches.epoch, []
-
-    def epoch(self, number):
-        if number > 0:
-            begun.append(number)
-        if len(begun) == QUICK.epochs * stage + 2:
-            raise KeyboardInterrupt
-        return original(self, number)
-
-    monkeypatch.setattr(Batches, "epoch", epoch)
-    with pytest.warns(TrainingInterrupted):
+    with epochs_begun(stop=QUICK.epochs * stage + 2), pytest.warns(TrainingInterrupted):
         stack.fit(X)
-    begun.clear()
-    monkeypatch.setattr(Batches, "epoch", lambda self, number: begun.append(number) or original(self, number))
-    again = clone(stack).fit(X)
-    learnt = [number for number in begun if number > 0]  # epoch 0 is looked at, not learnt from
-    assert learnt == [2, 3, *[1, 2, 3] * (2 - stage)]
+    with epochs_begun() as begun:
+        again = clone(stack).fit(X)
+    assert begun == [2, 3, *[1, 2, 3] * (2 - stage)]
     assert (again.transform(X) == whole.transform(X)).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["edges", "fine-tuning", "parts"]
     assert [level.training for _, level in again.layers_] == [QUICK, QUICK]

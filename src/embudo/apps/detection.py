@@ -13,7 +13,7 @@ from torch import Tensor
 
 from embudo.apps.calibration import CalibratedOutlierMixin, Calibration, check_contamination, threshold
 from embudo.apps.export import detector_graph
-from embudo.apps.judgement import Judges, dense, fit_scaled, partitions, scaled, subsample, variant
+from embudo.apps.judgement import Judges, fit_scaled, in_float64, partitions, scaled, subsample, variant
 from embudo.apps.scores import SCORES, Score, check_shape, restored
 from embudo.data.arrays import Matrix
 from embudo.data.sampling import EvenSample
@@ -353,7 +353,7 @@ class AnomalyDetector(CalibratedOutlierMixin, Tabular, Exportable):
 
     def _given_samples(self, X: Any) -> np.ndarray:
         rows = self._accepted(X, reset=False)
-        samples: np.ndarray = self._in_shape(dense(rows))
+        samples: np.ndarray = self._in_shape(in_float64(rows))
         return samples
 
     def __sklearn_is_fitted__(self) -> bool:

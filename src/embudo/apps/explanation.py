@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 
+from embudo.data.arrays import as_dense
 from embudo.data.tables import is_frame
 
 if TYPE_CHECKING:
@@ -46,12 +46,6 @@ def explain(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFrame:
     index = X.index if hasattr(X, "iloc") else np.arange(len(scores))
     samples = np.repeat(np.asarray(index), reasons["share"].shape[1])
     return pd.DataFrame({"sample": samples, **{name: array.ravel() for name, array in reasons.items()}})
-
-
-def as_dense(rows: Any) -> np.ndarray:
-    """Return an array of an array or a sparse matrix."""
-    array: np.ndarray = rows.toarray() if scipy.sparse.issparse(rows) else rows
-    return array
 
 
 def by_feature(detector: AnomalyDetector, judged: Judged) -> tuple[np.ndarray, np.ndarray]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 import torch
 from sklearn.base import clone
 from torch import nn
 
 from embudo.apps.scores import Score
-from embudo.data.arrays import Matrix
+from embudo.data.arrays import Matrix, as_dense
 from embudo.data.batches import block_rows
 from embudo.data.scaling import Scaler
 from embudo.data.tables import TableEncoder
@@ -90,7 +89,7 @@ class Judges:
         for start in range(0, rows.shape[0], size):
             where = slice(start, min(start + size, rows.shape[0]))
             block = rows.iloc[where] if hasattr(rows, "iloc") else rows[where]
-            values = dense(block if encoded or self.table is None else self.table.encode(block))
+            values = in_float64(block if encoded or self.table is None else self.table.encode(block))
             parts, expected = np.zeros_like(values), np.zeros_like(values)
             for autoencoder, score, share in zip(self.autoencoders, self.scores, self.shares, strict=True):
                 added, z = score.parts(autoencoder, scaled(autoencoder, values))
@@ -178,17 +177,16 @@ def variant(
 
 def fit_scaled(autoencoder: BaseAutoencoder, scaler: Scaler, rows: Matrix, shaped: Callable[[Matrix], Any]) -> None:
     """Fit an autoencoder without scaling of its own to few samples, scaled as all samples are."""
-    autoencoder.fit(shaped(scaler.apply(dense(rows))))
+    autoencoder.fit(shaped(scaler.apply(in_float64(rows))))
     for part in (autoencoder, *(level for _, level in getattr(autoencoder, "layers_", [])[:1])):
         part.scaler_ = deepcopy(scaler)  # a file holds nothing twice
 
 
-def dense(rows: Matrix) -> np.ndarray:
+def in_float64(rows: Matrix) -> np.ndarray:
     """Return samples as an array of float64."""
-    array: np.ndarray = (rows.toarray() if scipy.sparse.issparse(rows) else rows).astype(np.float64, copy=False)
-    return array
+    return as_dense(rows).astype(np.float64, copy=False)
 
 
 def scaled(autoencoder: BaseAutoencoder, rows: Matrix) -> np.ndarray:
     """Return samples, given as the autoencoder is, as its network is; float64."""
-    return autoencoder.scaler_.apply(dense(rows))
+    return autoencoder.scaler_.apply(in_float64(rows))

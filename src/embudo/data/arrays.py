@@ -66,6 +66,12 @@ def as_array(X: Any) -> Any:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def as_dense(rows: Matrix) -> np.ndarray:
+    """Return samples as an array: a sparse matrix made dense, an array as it is."""
+    array: np.ndarray = rows.toarray() if scipy.sparse.issparse(rows) else rows
+    return array
+
+
 def _from_torch(X: Any) -> np.ndarray:
     import torch
 

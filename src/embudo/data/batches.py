@@ -10,7 +10,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from embudo.data.arrays import Matrix
+from embudo.data.arrays import Matrix, as_dense
 from embudo.data.scaling import Scaler
 from embudo.data.streams import Stream, prefetched, recut
 from embudo.errors import InvalidParameter
@@ -159,7 +159,7 @@ def slices(X: Matrix, size: int, subject: str = "X holds") -> Iterator[tuple[sli
 
 def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
     """Return a few rows, scaled, as a tensor on the CPU; it may share their memory."""
-    scaled = scaler.apply(rows.toarray() if scipy.sparse.issparse(rows) else rows)
+    scaled = scaler.apply(as_dense(rows))
     with np.errstate(over="ignore"):
         return torch.from_numpy(np.require(scaled, _numpy_type(dtype), ["C", "W"]))
 

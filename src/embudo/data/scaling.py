@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse
 
-from embudo.data.arrays import Matrix
+from embudo.data.arrays import Matrix, as_dense
 from embudo.data.streams import Stream, recut
 from embudo.errors import InvalidData, check_choice
 
@@ -190,5 +189,4 @@ def _blocks(X: Matrix) -> Iterator[np.ndarray]:
         yield from recut(X.blocks(), size)
         return
     for start in range(0, X.shape[0], size):
-        block = X[start : start + size]
-        yield block.toarray() if scipy.sparse.issparse(block) else block
+        yield as_dense(X[start : start + size])

@@ -13,7 +13,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from embudo.data.arrays import Matrix, as_array, check_finite
+from embudo.data.arrays import Matrix, as_array, as_dense, check_finite
 from embudo.data.batches import PlacedRows, Rows, StreamRows, split
 from embudo.data.sources import as_stream
 from embudo.data.sparse import stack_rows
@@ -277,8 +277,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         rows, target = pair
         errors = []
         for where, x, y in self._outputs("forward", rows):
-            wanted = x if target is rows else target[where]
-            wanted = wanted.toarray() if scipy.sparse.issparse(wanted) else wanted
+            wanted = as_dense(x if target is rows else target[where])
             errors.append(np.square(y - wanted, dtype=np.float64).sum(axis=1))
         return np.concatenate(errors)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 import embudo
+from embudo.data.arrays import as_dense
 from embudo.data.files import write_atomically
 from embudo.data.scaling import Scaler
 from embudo.data.streams import Stream
@@ -177,7 +177,7 @@ class Exportable(Composed):
         rows = self._validated(X, reset=False)
         if isinstance(rows, Stream):
             rows = next(rows.part(0))  # the first block of it
-        samples: np.ndarray = self._in_shape(rows.toarray() if scipy.sparse.issparse(rows) else rows)
+        samples: np.ndarray = self._in_shape(as_dense(rows))
         return samples
 
     def _facts(self) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 import torch
 
+from embudo.data.arrays import as_dense
 from embudo.data.streams import Mapped, Stream
 from embudo.errors import InvalidParameter
 from embudo.models.autoencoder import Autoencoder
@@ -66,9 +66,7 @@ def _affine(level: Autoencoder) -> tuple[Affine, Affine] | None:
 
 
 def _dense_codes(level: Autoencoder, rows: np.ndarray) -> np.ndarray:
-    codes = level.transform(level._in_shape(rows))
-    dense: np.ndarray = codes.toarray() if scipy.sparse.issparse(codes) else codes
-    return dense
+    return as_dense(level.transform(level._in_shape(rows)))
 
 
 def code_pair(level: Autoencoder, pair: tuple[Any, Any]) -> Pair:

@@ -26,11 +26,6 @@ class AnomalyScoreDisplay(Display):
         Errors beyond are flagged.
     labels : ndarray of shape (n_samples,), optional
         Kinds of samples, each of which has a histogram of its own.
-
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
     """
 
     def __init__(self, errors: np.ndarray, threshold: float | None = None, labels: np.ndarray | None = None) -> None:

@@ -30,15 +30,8 @@ class CodeDisplay(Display):
     labels : ndarray of shape (n_samples,), optional
         By which the samples of a heat map are sorted.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import Autoencoder, Training
     >>> from embudo.report import CodeDisplay
@@ -164,13 +157,9 @@ class MapDisplay(Display):
         Where the samples are drawn.
     explained : ndarray of shape (2,) or None
         Share of the codes' variance along each axis, where they were projected.
-    ax_, figure_
-        Set by `plot`.
 
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import Autoencoder, Training
     >>> from embudo.report import MapDisplay

@@ -9,7 +9,7 @@ import numpy as np
 
 from embudo.errors import InvalidData, InvalidParameter, check_choice
 from embudo.parts.expression import parse
-from embudo.report.display import LINES, MODEL, PCA, Display, logarithmic, n_rows, plain, rows_at, spread
+from embudo.report.display import LINES, MODEL, PCA, Display, dense, logarithmic, n_rows, plain, rows_at, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,15 +36,8 @@ class TrainingDisplay(Display):
     histories : dict of str to history
         ``history_`` of each stage, by name, one after the other; one stage may be called "".
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import L1, Autoencoder, Training
     >>> from embudo.report import TrainingDisplay
@@ -154,15 +147,8 @@ class PCAComparisonDisplay(Display):
     fvu : float
         Fraction of variance that the model leaves unexplained.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import MLP, Autoencoder, Training
     >>> from embudo.report import PCAComparisonDisplay
@@ -222,8 +208,6 @@ class PCAComparisonDisplay(Display):
 
 def compare_with_pca(autoencoder: BaseAutoencoder, X: Any) -> tuple[np.ndarray, int, float]:
     """Return what `PCAComparisonDisplay` is made of."""
-    import scipy.sparse
-
     from embudo.metrics.variance import Covariance, Residuals
     from embudo.models.diagnosis import MOST_FEATURES
 
@@ -234,7 +218,7 @@ def compare_with_pca(autoencoder: BaseAutoencoder, X: Any) -> tuple[np.ndarray, 
     for start in range(0, total, 1000):
         rows = rows_at(X, np.arange(start, min(start + 1000, total)))
         made = autoencoder.reconstruct(rows)
-        x = rows.toarray() if scipy.sparse.issparse(rows) else np.asarray(rows)
+        x = dense(rows)
         scaled, found = (autoencoder.scaler_.apply(part.reshape(len(x), -1)) for part in (x, made))
         covariance.update(scaled)
         residuals.update(scaled, found)
@@ -253,15 +237,8 @@ class RobustnessDisplay(Display):
     clean : dict of str to float
         The same measures without noise.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import Autoencoder, Training
     >>> from embudo.report import RobustnessDisplay

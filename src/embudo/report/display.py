@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
-from embudo.data.arrays import as_array
+from embudo.data.arrays import as_array, as_dense
 from embudo.errors import InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def rows_at(X: Any, indices: Any) -> Any:
 
 def dense(X: Any) -> np.ndarray:
     """Return samples as an array of floats, shape (n_samples, ...)."""
-    X = as_array(X)
-    return np.asarray(X.toarray() if scipy.sparse.issparse(X) else X, dtype=np.float64)
+    return np.asarray(as_dense(as_array(X)), dtype=np.float64)
 
 
 def feature_names(X: Any) -> list[str] | None:

@@ -34,13 +34,9 @@ class DenoisingDisplay(Display):
     ----------
     psnr : dict of str to float
         Of the noisy image and the denoised one, in decibels; empty where the clean one is not known.
-    ax_, figure_
-        Set by `plot`.
 
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_sample_image
     >>> from embudo import ImageDenoiser
     >>> from embudo.report import DenoisingDisplay
@@ -137,15 +133,8 @@ class RateDistortionDisplay(Display):
     curves : dict of str to dict
         "bits_per_pixel" and "psnr", lists of equal length, by the name of the format.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_sample_images
     >>> from embudo import ImageCodec
     >>> from embudo.report import RateDistortionDisplay

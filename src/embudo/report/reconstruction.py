@@ -48,15 +48,8 @@ class ReconstructionDisplay(Display):
     names : list of str, optional
         Names of the features.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import Autoencoder, GaussianNoise, Training
     >>> from embudo.report import ReconstructionDisplay

@@ -42,15 +42,8 @@ class FilterDisplay(Display):
     names : list of str, optional
         Names of the features.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import Autoencoder, Training
     >>> from embudo.report import FilterDisplay
@@ -125,15 +118,8 @@ class TraversalDisplay(Display):
     names : list of str, optional
         Names of the features.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import Autoencoder, Training
     >>> from embudo.report import TraversalDisplay
@@ -251,15 +237,8 @@ class HierarchyDisplay(Display):
     names : list of str, optional
         Names of the features.
 
-    Attributes
-    ----------
-    ax_, figure_
-        Set by `plot`.
-
     Examples
     --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
     >>> from sklearn.datasets import load_digits
     >>> from embudo import Autoencoder, StackedAutoencoder, Training
     >>> from embudo.report import HierarchyDisplay

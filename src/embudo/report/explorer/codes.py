@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse
 
-from embudo.data.arrays import as_array
+from embudo.data.arrays import as_array, as_dense
 from embudo.data.images import read_images
 from embudo.data.readers import read
 from embudo.errors import InvalidData, check_choice
@@ -127,8 +126,7 @@ class CodeExplorer(Subject):
         """Return the samples as images for the map, where they are images."""
         if self.image_shape is None:
             return None
-        X = as_array(self.X)
-        return np.asarray(X.toarray() if scipy.sparse.issparse(X) else X).reshape(-1, *self.image_shape)
+        return np.asarray(as_dense(as_array(self.X))).reshape(-1, *self.image_shape)
 
     def _is_dark(self) -> bool:
         """Tell whether images are light on dark, as those of digits mostly are: so is what is drawn, then."""
