@@ -253,7 +253,6 @@ class Autoencoder(BaseAutoencoder):
         if self.n_components is not None:
             check_number("Autoencoder.n_components (when not None)", self.n_components, low=1, integer=True)
         self.n_components_ = max(1, n_features // 2) if self.n_components is None else int(self.n_components)
-        self._n_features_out = self.n_components_
         check_choice("Autoencoder.code_activation", self.code_activation, ACTIVATIONS)
         check_choice("Autoencoder.output_activation", self.output_activation, ACTIVATIONS)
         check_choice("Autoencoder.tied", self.tied, (True, False))

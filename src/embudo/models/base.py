@@ -24,7 +24,7 @@ from embudo.engine.progress import say
 from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.export import Exportable, Graph, standalone
-from embudo.models.inference import gathered, outputs, result_dtype
+from embudo.models.inference import Outcome, gathered, outputs, result_dtype
 from embudo.models.neighbours import layout
 from embudo.models.path import path_html
 from embudo.nn.network import Network
@@ -57,6 +57,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
     sparsity: Sparsity | None
     penalty: Penalty | None
     loss: Any
+
+    @property
+    def _n_features_out(self) -> int:  # what scikit-learn names the outputs by
+        return self.n_components_
 
     # ------------------------------------------------------------------ preparing and learning
 
@@ -340,9 +344,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         check_is_fitted(self)
         return Report(self, X, y, **options)
 
-    def _outputs(
-        self, call: str, X: Matrix, network: Network | None = None
-    ) -> Iterator[tuple[slice, Matrix, np.ndarray]]:
+    def _outputs(self, call: str, X: Matrix, network: Network | None = None) -> Iterator[Outcome]:
         """Yield what `outputs` does of this network, or of another one between the same features and codes."""
         width, bfloat16 = max(self.n_components_, self.n_features_in_), self.training_.precision == "bfloat16"
         return outputs(network or self.module_, self.scaler_, call, X, width=width, bfloat16=bfloat16)
@@ -366,9 +368,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         unit = None if scale is None else np.broadcast_to(scale, self.n_features_in_).reshape(shape)
 
         def encode(X: np.ndarray) -> np.ndarray:
-            codes: np.ndarray = self._encoded(
-                X, self.module_, self.n_components_, False, None, self.get_feature_names_out
-            )
+            codes: np.ndarray = self._encoded(X, self.module_, self.n_components_, False, None, tuple)
             return codes
 
         match part:

@@ -22,6 +22,8 @@ from embudo.nn.convolutional import most_values
 #: how much more a value of a feature map counts than a feature where samples are cut into blocks, for maps to stay in
 #: cache
 MAPS_WEIGH = 8
+#: which samples, these, and what a network makes of them
+Outcome = tuple[slice, Matrix, np.ndarray]
 
 
 def result_dtype(X: Matrix) -> type[np.floating]:
@@ -30,7 +32,7 @@ def result_dtype(X: Matrix) -> type[np.floating]:
 
 
 def gathered(
-    blocks: Iterator[tuple[slice, Matrix, np.ndarray]],
+    blocks: Iterator[Outcome],
     shape: tuple[int, int],
     dtype: type[np.floating],
     out: str | Path | None = None,
@@ -41,7 +43,7 @@ def gathered(
 
     Parameters
     ----------
-    blocks : iterator of (slice, samples, ndarray of shape (n, n_columns))
+    blocks : iterator of Outcome
     shape : (int, int)
         Samples, -1 where only the end of the blocks tells, and columns.
     dtype : type
@@ -78,7 +80,7 @@ def gathered(
 
 def outputs(
     network: nn.Module, scaler: Scaler, call: str, X: Matrix, *, width: int, bfloat16: bool = False
-) -> Iterator[tuple[slice, Matrix, np.ndarray]]:
+) -> Iterator[Outcome]:
     """Yield slices of the samples, the samples, and what a method of the network makes of them, in the data's units.
 
     float64 samples pass through the network in float64, whatever type it was trained in: so a sample's result does not
@@ -98,7 +100,7 @@ def outputs(
 
     Yields
     ------
-    slice, array or CSR matrix, ndarray
+    Outcome
     """
     dtype, weight = result_dtype(X), next(network.parameters())
     if dtype == np.float64 and weight.dtype != torch.float64 and weight.device.type != "mps":

@@ -298,7 +298,6 @@ class StackedAutoencoder(BaseAutoencoder):
         runtime = runtime or levels[0]._runtime()
         self.module_ = unroll(levels).to(runtime.device, runtime.dtype).eval()
         self.scaler_, self.n_components_ = levels[0].scaler_, levels[-1].n_components_
-        self._n_features_out = self.n_components_
 
     def _finish_stage(
         self, name: str, learnt: BaseAutoencoder, started: float, pair: Pair, held_out: Pair | None
