@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from forging import unchecked
 
 import embudo
 from embudo import (
@@ -136,9 +137,7 @@ def choice(rng, values):
 def forged_header(rng, file):
     """Return a file whose tensors are said to be something else."""
     header, body = opened(file)
-    card = json.loads(header["__metadata__"]["embudo"])
-    del card["checksum"]
-    card["format_version"] = 1  # which has none
+    card = unchecked(header["__metadata__"]["embudo"])
     header["__metadata__"]["embudo"] = json.dumps(card)
     names = [name for name in header if name != "__metadata__"]
     name = choice(rng, names)
@@ -177,9 +176,7 @@ def places(node, at=()):
 def forged_card(rng, file):
     """Return a file that describes another model, by the rules of the format."""
     header, body = opened(file)
-    card = json.loads(header["__metadata__"]["embudo"])
-    del card["checksum"]
-    card["format_version"] = 1  # which has none
+    card = unchecked(header["__metadata__"]["embudo"])
     for _ in range(rng.integers(1, 3)):
         *way, last = choice(rng, list(places(card)))
         node = card
@@ -210,9 +207,7 @@ def forged_tensor(rng, file):
     limits = np.iinfo(values.dtype) if values.dtype.kind in "iu" else np.finfo(values.dtype)
     extremes = [0, 1, limits.min, limits.max, *([] if values.dtype.kind in "iu" else [np.nan, np.inf, 1e-40])]
     values[rng.integers(len(values) or 1) :: rng.integers(1, 4)] = choice(rng, extremes)
-    card = json.loads(header["__metadata__"]["embudo"])
-    del card["checksum"]
-    card["format_version"] = 1  # which has none
+    card = unchecked(header["__metadata__"]["embudo"])
     if card["class"] == "ImageCodec":
         card["model_id"] = model_id(tensors)
     as_torch = {name: torch.from_numpy(array) for name, array in tensors.items()}

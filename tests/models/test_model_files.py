@@ -1,6 +1,5 @@
 """Model files that are forged, damaged, or of another version, end in one sentence."""
 
-import json
 import tracemalloc
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from forging import put_together, taken_apart
 from sentences import one_sentence
 
 from embudo import L1, MLP, Autoencoder, Training, load
@@ -27,14 +27,10 @@ def fitted():
 def saved(path, model, change=lambda card: None, weights=lambda tensors: None):
     """Write the model file with its description and its tensors changed."""
     model.save(path)
-    with safetensors.safe_open(path, framework="pt") as file:
-        card = json.loads(file.metadata()["embudo"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    del card["checksum"]
-    card["format_version"] = 1  # which has none
+    card, tensors = taken_apart(path)
     change(card)
     weights(tensors)
-    safetensors.torch.save_file(tensors, path, metadata={"embudo": json.dumps(card)})
+    put_together(path, card, tensors)
     return path
 
 
