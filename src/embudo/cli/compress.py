@@ -125,7 +125,7 @@ def compress_together(sources: list[Path], output: Path | None, settings: Settin
 def compress_frames(
     frames: np.ndarray, target: Path, settings: Settings, metadata: Mapping[str, bytes] | None
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Write the file of images of one size and decode it again; return the row of the table, and their colours so."""
+    """Write the file of images of one size and decode it again; return the row of the table, and the colours."""
     import numpy as np
 
     from embudo.data.files import write_atomically
