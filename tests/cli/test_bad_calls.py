@@ -94,6 +94,12 @@ CASES = {
         1,
         "None of the labels is a class",
     ),
+    "run folder without a seed": (
+        "train {f}/digits.npy -o {o}/m.safetensors --run-dir {o}/runs",
+        2,
+        "Training.run_dir needs a random_state",
+    ),
+    "divergence": ("train {f}/digits.npy -o {o}/m.safetensors --optimizer SGD(1e30) --epochs 5 -q", 1, "diverged"),
     "demo in a file": ("demo -o {f}/digits.csv", 2, "digits.csv"),
 }
 

@@ -53,8 +53,3 @@ def test_ctrl_c_says_that_the_same_command_goes_on(embudo, files, tmp_path, opti
     assert len(load(tmp_path / "m.safetensors").history_["epoch"]) == 2
     assert embudo(*args).status == 0
     assert len(load(tmp_path / "m.safetensors").history_["epoch"]) == 5
-
-
-def test_a_run_folder_without_a_seed_is_refused_in_one_line(refused, files, tmp_path):
-    args = ("train", files / "digits.npy", "-o", tmp_path / "m.safetensors", "--run-dir", tmp_path / "runs")
-    refused(args, 2, "Error: Training.run_dir needs a random_state")
