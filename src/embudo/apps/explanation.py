@@ -21,7 +21,7 @@ def examine(detector: AnomalyDetector, X: Any, top: int | None) -> tuple[np.ndar
     import pandas as pd
 
     rows = detector._accepted(X, reset=False)
-    index = np.asarray(getattr(X, "index", np.arange(rows.shape[0])))
+    index = np.asarray(X.index if hasattr(X, "iloc") else np.arange(rows.shape[0]))
     names = np.asarray(getattr(detector, "feature_names_in_", np.arange(detector.n_features_in_)))
     n_top = min(top or len(names), len(names))
     scores, tables = np.empty(rows.shape[0]), []

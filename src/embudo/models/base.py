@@ -278,7 +278,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         for where, x, y in passed(self.module_, self.scaler_, "forward", rows, **self._how()):
             wanted = x if target is rows else target[where]
             wanted = wanted.toarray() if scipy.sparse.issparse(wanted) else wanted
-            errors.append(np.square(y - wanted, dtype=np.float64).sum(axis=1))
+            errors.append(np.square(np.subtract(y, wanted, dtype=np.float64)).sum(axis=1))
         return np.concatenate(errors)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -302,7 +302,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         Returns
         -------
         dict
-            ``reconstruction_error``, in the squared units of the data; all that follows is between scaled values.
+            ``reconstruction_error``, in the squared units of the data; all that follows is between scaled values, and
+            NaN where these do not vary.
             ``fvu`` and ``explained_variance``: of the variance of X, what is left and what is explained.
             ``pca_reconstruction_error``, ``pca_fvu``, ``pca_explained_variance``: those of PCA fitted on X; None
             where it has no such code, and beyond 5000 features.

@@ -191,11 +191,22 @@ class Exportable(Composed):
 
 
 def standalone(network: nn.Module, scaler: Scaler, sample_shape: Sequence[int]) -> tuple[Any, Scaling]:
-    """Return copies, on the CPU, of a fitted network and of the scaling around it."""
+    """Return copies, on the CPU, of a fitted network and of the scaling around it.
+
+    Raises
+    ------
+    InvalidParameter
+        If the scaling is beyond the type of the network.
+    """
     network = copy.deepcopy(network).cpu().eval()
     if scaler.offset is None or scaler.scale is None:
         return network, Scaling(None, sample_shape)
     dtype = next(network.parameters()).dtype
+    if dtype == torch.float32 and scaler.dtype == np.float64:
+        raise InvalidParameter(
+            "The features are too great or too small for the network's float32 to scale them: fit the model in other "
+            'units, or with Training(precision="float64").'
+        )
     offset, scale = (torch.from_numpy(array).to(dtype) for array in (scaler.offset, scaler.scale))
     return network, Scaling((offset, scale), sample_shape)
 
