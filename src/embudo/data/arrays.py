@@ -175,8 +175,8 @@ def check_finite(
     where = f"in row {row + (first_row or 0)}, column {column if names is None else repr(str(names[column]))}"
     if not count:
         raise InvalidData(
-            f"{subject} {values[first]:g} {where}, whose square is beyond float64: bring its feature to smaller units, or "
-            "fill the value where it stands for a missing one."
+            f"{subject} {values[first]:g} {where}, whose square is beyond float64: bring its feature to smaller units, "
+            "or fill the value where it stands for a missing one."
         )
     kind = "NaN" if np.isnan(values[first]) else "infinity"
     kinds = "infinite" if allow_nan else "NaN or infinity"
