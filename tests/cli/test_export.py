@@ -48,4 +48,4 @@ def test_a_codec_has_no_such_form(embudo, tmp_path):
     ImageCodec(block=4, method="linear").fit(images).save(tmp_path / "c.safetensors")
     outcome = embudo("export", tmp_path / "c.safetensors", "-o", tmp_path / "m.onnx")
     assert outcome.status == 1
-    assert 'class ImageCodec: expected an autoencoder, a stack, a classifier or a detector; "embudo comp' in outcome.err
+    assert "class ImageCodec: expected an autoencoder, a stack, a classifier, a detector or a denoiser; " in outcome.err

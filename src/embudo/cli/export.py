@@ -15,7 +15,11 @@ from embudo.errors import InvalidParameter
 @click.command()
 @click.argument("model", type=PATH)
 @output_option(".onnx, or a folder.")
-@click.option("--part", type=Word(["reconstruction", "encoder", "decoder"]), help="Of an autoencoder.  [default: all]")
+@click.option(
+    "--part",
+    type=Word(["reconstruction", "encoder", "decoder", "grey", "colour"]),
+    help="Of an autoencoder, or kind of images of a denoiser.  [default: all, or the first]",
+)
 @click.option("--check", type=PATH, help="Samples to compare on.  [default: random ones]")
 @data_options
 def export(model: Path, output: Path, part: str | None, check: Path | None, source: DataSource) -> None:
@@ -32,7 +36,7 @@ def export(model: Path, output: Path, part: str | None, check: Path | None, sour
     from embudo.models.export import Exportable
 
     estimator = load_as(Exportable, model)
-    X = None if check is None else source.read(check, estimator.sample_shape_)
+    X = None if check is None else source.read(check, getattr(estimator, "sample_shape_", None))
     difference = estimator.to_onnx(output, part, X=X)
     click.echo(f"Written to {output}; onnxruntime computes the same but for {difference:.1g}")
 

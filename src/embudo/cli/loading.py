@@ -24,7 +24,7 @@ KINDS = {
     "AutoencoderClassifier": ('a classifier, as "embudo classify train" writes', "embudo classify predict"),
     "AnomalyDetector": ('a detector, as "embudo detect fit" writes', "embudo detect score"),
     "ImageCodec": ('a codec, as "embudo train-codec" writes', "embudo compress --model"),
-    "Exportable": ("an autoencoder, a stack, a classifier or a detector", "embudo export"),
+    "Exportable": ("an autoencoder, a stack, a classifier, a detector or a denoiser", "embudo export"),
     "ImageDenoiser": ("a denoiser, as ImageDenoiser.save writes", "embudo denoise --model"),
 }
 

@@ -182,6 +182,5 @@ def check_finite(
     kinds = "infinite" if allow_nan else "NaN or infinity"
     in_all = "" if first_row is not None else f" ({count} value{'s' if count > 1 else ''} in all are {kinds})"
     raise InvalidData(
-        f"{subject} {kind} {where}{in_all}: "
-        "drop or fill them first (for example with sklearn.impute.SimpleImputer)."
+        f"{subject} {kind} {where}{in_all}: drop or fill them first (for example with sklearn.impute.SimpleImputer)."
     )

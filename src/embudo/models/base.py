@@ -378,7 +378,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
                 return Graph(Encoder(*pair), lambda X: {"code": encode(X)})
             case "decoder":
                 back = self.inverse_transform
-                return Graph(Decoder(*pair), lambda h: {"reconstruction": back(h)}, "code", encode, unit)
+                return Graph(
+                    Decoder(*pair),
+                    lambda h: {"reconstruction": back(h)},
+                    {"code": ("n",)},
+                    lambda X: (encode(X),),
+                    unit,
+                )
         return Graph(Reconstructor(*pair), lambda X: {"reconstruction": self.reconstruct(X)}, unit=unit)
 
     def __sklearn_tags__(self) -> Tags:
