@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from embudo.cli.loading import load_as
+from embudo.cli.loading import in_columns_of, load_as
 from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
 from embudo.cli.output import check_output
 from embudo.errors import InvalidParameter
@@ -37,7 +37,7 @@ def export(model: Path, output: Path, part: str | None, check: Path | None, sour
 
     estimator = load_as(Exportable, model)
     X = None if check is None else source.read(check, getattr(estimator, "sample_shape_", None))
-    difference = estimator.to_onnx(output, part, X=X)
+    difference = estimator.to_onnx(output, part, X=in_columns_of(estimator, X))
     click.echo(f"Written to {output}; onnxruntime computes the same but for {difference:.1g}")
 
 
