@@ -8,8 +8,10 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from embudo import AnomalyDetector, Autoencoder, Training
-from embudo.errors import InvalidParameter
+from embudo import AnomalyDetector, Autoencoder, ImageDenoiser, Training
+from embudo.errors import InvalidData, InvalidParameter
+from embudo.nn.denoising import DenoisingNetwork
+from embudo.nn.layers import initialise
 
 RNG = np.random.default_rng(0)
 X = RNG.normal([5, -3, 100, 0], [1, 0.1, 20, 3], size=(120, 4)).astype(np.float32)
@@ -65,3 +67,26 @@ def test_a_table_with_categories_is_refused(tmp_path):
     detector = AnomalyDetector(AE, random_state=0).fit(table)
     with pytest.raises(InvalidParameter, match=r"categories or missing values cannot be exported: fit it on numbers"):
         detector.to_onnx(tmp_path / "d.onnx")
+
+
+def test_a_denoiser_of_images_of_any_size(tmp_path):
+    denoiser = ImageDenoiser.pretrained()
+    small = DenoisingNetwork(3, (4, 8, 8), 1)
+    initialise(small, torch.Generator().manual_seed(0))
+    denoiser.module_["colour"] = small.eval()
+    assert denoiser.to_onnx(tmp_path / "d.onnx", "colour") < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "d.onnx", providers=["CPUExecutionProvider"])
+    levels = np.array([0, 0.1, 0.5], np.float32)
+    for height, width in ((1, 1), (16, 24), (37, 9), (5, 50)):
+        images = RNG.random((3, height, width, 3), dtype=np.float32)
+        (found,) = session.run(["denoised"], {"x": images, "sigma": levels})
+        expected = [denoiser.denoise(x, level or None, n_views=1) for x, level in zip(images, levels, strict=True)]
+        assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(InvalidParameter, match="part must be one of 'grey', 'colour'; got 'encoder'"):
+        denoiser.to_onnx(tmp_path / "d.onnx", "encoder")
+    for given, words in (
+        ([images[0], images[0, :1]], "must be of one size"),
+        (images[..., 0], "must have 3 channels"),
+    ):
+        with pytest.raises(InvalidData, match=f"images to compare on {words}"):
+            denoiser.to_onnx(tmp_path / "d.onnx", "colour", X=given)

@@ -83,6 +83,7 @@ def files(tmp_path_factory, digits):
     table.to_csv(folder / "digits.csv", index=False)
     table.to_parquet(folder / "digits.parquet")
     table.assign(name="seven").to_csv(folder / "text.csv", index=False)
+    table.assign(pixel3="word").to_csv(folder / "word.csv", index=False)
     table.loc[3] = np.nan
     table.to_csv(folder / "nan.csv", index=False)
     np.save(folder / "digits.npy", digits)

@@ -40,11 +40,30 @@ CASES = {
     "output ending unknown": ("train {f}/digits.csv -o {o}/m.pt", 2, ".safetensors"),
     "array ending unknown": ("encode {f}/digits.safetensors {f}/digits.csv -o {o}/codes.xlsx", 2, ".parquet"),
     "output is a folder": ("encode {f}/digits.safetensors {f}/digits.csv -o {o}/folder.npy", 1, "it is a folder"),
-    "not a model": ("encode {f}/digits.npy {f}/digits.csv -o {o}/codes.npy", 1, "not a model"),
+    "not a model": ("encode {f}/digits.npy {f}/digits.csv -o {o}/codes.npy", 1, "is not a model file but data"),
     "model missing": ("info {f}/no.safetensors", 1, "no.safetensors"),
     "model is a folder": ("encode {f} {f}/digits.csv -o {o}/codes.npy", 1, "model file"),
     "wrong number of features": ("encode {f}/digits.safetensors {b}/narrow.npy -o {o}/codes.npy", 1, "3 features"),
-    "other columns": ("encode {f}/digits.safetensors {b}/names.csv -o {o}/codes.npy", 1, "unseen at fit time: - q0"),
+    "other columns": ("encode {f}/digits.safetensors {b}/names.csv -o {o}/codes.npy", 1, "has no column 'pixel0'"),
+    "missing column": ("diagnose {f}/digits.safetensors {b}/few.csv", 1, "has no column 'pixel63' (did you mean"),
+    "text in a column": ("encode {f}/digits.safetensors {f}/word.csv -o {o}/h.npy", 1, "not numeric: 'pixel3'"),
+    "data before the model": (
+        "encode {f}/digits.csv {f}/digits.safetensors -o {o}/h.npy",
+        1,
+        "digits.csv' is not a model file but data: the model comes first",
+    ),
+    "a table for images": (
+        "reconstruct {f}/images.safetensors {f}/digits.csv -o {o}/y.npy",
+        1,
+        "expecting 90 features",
+    ),
+    "standard input": ("encode {f}/digits.safetensors - -o {o}/h.npy", 2, "'-' names no file"),
+    "standard output": ("compress {f}/images -o -", 2, "'-' names no file"),
+    "an output without -o": (
+        "compress {f}/images/tile00.bmp q.emb",
+        1,
+        "No such file or folder: 'q.emb': name an output by -o",
+    ),
     "codes of wrong width": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/x.npy", 1, "(n_samples, 4)"),
     "not images": ("decode {f}/digits.safetensors {b}/narrow.npy -o {o}/folder", 2, "not fitted on images"),
     "over the originals": ("reconstruct {f}/images.safetensors {f}/images -o {f}/images", 2, "name another"),
@@ -117,6 +136,7 @@ def bad(tmp_path_factory):
     (folder / "real.csv").write_text("".join(f"{i / 7}\n" for i in range(200)))
     (folder / "other.csv").write_text("label\n" + "a\n" * 200)
     (folder / "names.csv").write_text(",".join(f"q{i}" for i in range(64)) + "\n" + ",".join("1" * 64) + "\n")
+    (folder / "few.csv").write_text(",".join(f"pixel{i}" for i in range(63)) + "\n" + ",".join("1" * 63) + "\n")
     (folder / "key.toml").write_text("epoch = 3\n")
     (folder / "bad.toml").write_text("epochs = \n")
     (folder / "value.toml").write_text("epochs = 2.5\n")

@@ -43,4 +43,8 @@ def test_a_codec_has_no_such_form(refused, tmp_path):
     images = [np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)]
     ImageCodec(block=4, method="linear").fit(images).save(tmp_path / "c.safetensors")
     args = ("export", tmp_path / "c.safetensors", "-o", tmp_path / "m.onnx")
-    refused(args, 1, 'class ImageCodec: expected an autoencoder, a stack, a classifier or a detector; "embudo comp')
+    refused(
+        args,
+        1,
+        'class ImageCodec: expected an autoencoder, a stack, a classifier, a detector or a denoiser; "embudo comp',
+    )

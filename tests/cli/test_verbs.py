@@ -163,3 +163,25 @@ def test_a_closed_pipe_is_no_error(files):
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr
     assert "Error" not in done.stderr
+
+
+def test_columns_are_found_by_name(embudo, files, model, tmp_path):
+    table = pd.read_csv(files / "digits.csv")
+    table[table.columns[::-1]].assign(other=1).to_csv(tmp_path / "turned.csv", index=False)
+    for name, data in (("a", files / "digits.csv"), ("b", tmp_path / "turned.csv")):
+        assert embudo("encode", model, data, "-o", tmp_path / f"{name}.npy").status == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
+def test_one_image_keeps_its_name(embudo, files, image_model, tmp_path):
+    outcome = embudo("reconstruct", image_model, files / "images" / "tile03.bmp", "-o", tmp_path / "made")
+    assert outcome.status == 0, outcome.err
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["tile03.png"]
+
+
+@pytest.mark.parametrize("rows", [np.ones((20, 3)), np.eye(20, 3) * 1e100], ids=["constant", "great"])
+def test_numbers_that_pca_stumbles_over(embudo, tmp_path, rows):
+    np.save(tmp_path / "x.npy", rows)
+    train = ("train", tmp_path / "x.npy", "-o", tmp_path / "m.safetensors", "--components", 2, "--epochs", 1)
+    outcome = embudo(*train, "--quiet")
+    assert (outcome.status, outcome.err) == (0, "")

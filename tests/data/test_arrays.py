@@ -236,7 +236,17 @@ def test_the_first_value_that_is_not_finite_is_located(make, value):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_great_values_whose_sum_overflows_are_finite(dtype):
-    check_finite(np.full((50, 3), np.finfo(dtype).max))
+    check_finite(np.full((50, 3), 1e150 if dtype == np.float64 else np.finfo(dtype).max, dtype))
+
+
+def test_what_is_too_great_to_be_squared_is_named():
+    X = np.ones((9, 3))
+    X[7, 2], X[8, 0] = -1e200, 1e200
+    words = (
+        r"^X holds -1e\+200 in row 7, column 'c', whose square is beyond float64: bring its feature to smaller units"
+    )
+    with pytest.raises(InvalidData, match=words):
+        check_finite(X, ["a", "b", "c"], allow_nan=True)
 
 
 def test_values_are_looked_at_without_pandas_or_polars_loaded(monkeypatch):

@@ -150,7 +150,7 @@ def test_moments_of_blocks_are_those_of_all_rows(sizes, seed, shift):
 
 
 @pytest.mark.parametrize("scale", ["standard", "minmax", "auto", None])
-@pytest.mark.parametrize("factor", [1.0, 1e-200, 1e200])
+@pytest.mark.parametrize("factor", [1.0, 1e-200, 1e149])
 def test_a_stream_is_scaled_as_the_array_is(scale, factor):
     X = RNG.normal(size=(500, 5)) * factor
     X[:, 2] = 3 * factor

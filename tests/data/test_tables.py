@@ -110,7 +110,7 @@ def test_any_numbers_are_scaled_or_refused(values):
         (pd.date_range("2024", periods=30), "Column 'x' holds dates or times"),
         ([f"name {i}" for i in range(30)], "Column 'x' holds another text in each row"),
         ([np.nan] * 30, "Column 'x' holds no value"),
-        ([1.0, np.inf] * 15, "Column 'x' holds infinity in row 1"),
+        ([1.0, np.inf] * 15, "X holds infinity in row 1, column 'x'"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_refused(column, words):

@@ -15,10 +15,11 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from zoo import COMPOSITIONS, QUICK, digits
 
-from embudo import L1, L2, MLP, Adam, Autoencoder, Training, load
+from embudo import L1, L2, MLP, Adam, AnomalyDetector, Autoencoder, AutoencoderClassifier, Training, load
 from embudo.errors import InvalidParameter
 from embudo.parts.expression import parse
 from embudo.parts.part import Part
@@ -53,6 +54,39 @@ def dense(codes):
 )
 def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
+
+
+#: what scikit-learn asks of its own estimators beyond `check_estimator`
+MORE_CHECKS = [
+    "check_dataframe_column_names_consistency",
+    "check_estimators_partial_fit_n_features",
+    "check_inplace_ensure_writeable",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+]
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names", "ignore:X has feature names, but")
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        pytest.param(estimator, check, id=f"{type(estimator).__name__}-{check}")
+        for estimator in (
+            Autoencoder(2, training=QUICK, random_state=0),
+            AnomalyDetector(Autoencoder(2, training=QUICK), n_subsampled=0, random_state=0),
+            AutoencoderClassifier(Autoencoder(2, training=QUICK), fine_tune=False, training=QUICK, random_state=0),
+        )
+        for check in MORE_CHECKS
+        if all(hasattr(estimator, method) for method in ("transform", "partial_fit") if method in check)
+    ],
+)
+def test_what_scikit_learn_asks_of_its_own(estimator, check):
+    getattr(estimator_checks, check)(type(estimator).__name__, estimator)
 
 
 @composed

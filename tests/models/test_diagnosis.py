@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from zoo import digits
 
-from embudo import MLP, Adam, Autoencoder, Contractive, MaskingNoise, TopK, Training
+from embudo import MLP, Adam, Autoencoder, Contractive, MaskingNoise, StackedAutoencoder, TopK, Training
 
 X = digits(n_samples=1200)  # more than a block
 QUICK = Training(5, batch_size=50)
@@ -126,3 +126,11 @@ def test_sparse_samples_and_images_are_measured_alike(kind):
 def test_a_model_that_is_not_fitted_is_not_measured():
     with pytest.raises(NotFittedError):
         Autoencoder().diagnose(X)
+
+
+def test_the_jacobian_of_two_linear_levels_is_their_product():
+    X = np.random.default_rng(0).random((40, 5))
+    levels = [(name, Autoencoder(n, scale=None, training=Training(2))) for name, n in (("one", 4), ("two", 2))]
+    stack = StackedAutoencoder(levels, training=Training(2), random_state=0).fit(X)
+    one, two = (layer.weight.detach().numpy() for layer in stack.module_.encoder)
+    assert stack.diagnose(X)["jacobian_norm"] == pytest.approx(np.linalg.norm(two @ one), rel=1e-5)

@@ -12,6 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from embudo.apps.export import denoiser_graph
 from embudo.apps.noises import HIGHEST, NOISES, Denoising
 from embudo.apps.pictures import WHITE, check_range, checked, held_out, paired
 from embudo.data.images import n_colours
@@ -20,8 +21,8 @@ from embudo.engine.fitting import make_step, run
 from embudo.engine.history import History
 from embudo.engine.objective import CorruptionFunction
 from embudo.engine.runtime import resolve_runtime
-from embudo.errors import FileFormatError, InvalidParameter, check_choice, check_number
-from embudo.models.composed import Composed
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, check_number
+from embudo.models.export import Exportable, Graph
 from embudo.nn.denoising import DenoisingNetwork
 from embudo.nn.layers import initialise
 from embudo.parts.corruptions import Corruption
@@ -38,7 +39,7 @@ VIEWS = ((0, False), (1, True), (2, False), (3, True), (0, True), (1, False), (2
 WINDOW = 1024  #: pixels on the side of what is denoised at once, margins included
 
 
-class ImageDenoiser(Composed):
+class ImageDenoiser(Exportable):
     """Images without their noise, by a convolutional autoencoder with paths from encoder to decoder.
 
     The network finds the noise, which is then taken away (Zhang, Zuo, Chen, Meng and Zhang 2017, Beyond a Gaussian
@@ -278,7 +279,24 @@ class ImageDenoiser(Composed):
             found = found[rows, columns] if n == 3 else found[rows, columns].mean(axis=2, keepdims=True)
             out[core] = found if out.dtype.kind == "f" else np.rint(found)
 
-    # ------------------------------------------------------------------ files
+    # ------------------------------------------------------------------ files and exports
+
+    @property
+    def _graphs(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(KINDS[channels][0] for channels in self.channels_)
+
+    def _graph(self, part: str) -> Graph:
+        return denoiser_graph(self, next(channels for channels, (name, _) in KINDS.items() if name == part))
+
+    def _random_samples(self) -> np.ndarray:
+        return np.random.default_rng(0).random((3, 41, 52, 3))
+
+    def _given_samples(self, X: Any) -> np.ndarray:
+        images, _ = paired(X, None)
+        if len({image.shape for image in images}) > 1:
+            raise InvalidData("The images to compare on must be of one size.")
+        pixels = np.stack(images)
+        return pixels / (255 if pixels.dtype == np.uint8 else 1)
 
     @classmethod
     def load(cls, path: str | Path) -> ImageDenoiser:

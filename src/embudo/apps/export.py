@@ -1,18 +1,21 @@
-"""Classifiers and detectors as graphs that stand alone."""
+"""Classifiers, detectors and denoisers as graphs that stand alone."""
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from embudo.errors import InvalidParameter
+from embudo.apps.noises import HIGHEST
+from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.export import Arrays, Graph, standalone
-from embudo.nn.standalone import Detector, SoftmaxClassifier
+from embudo.nn.standalone import Denoiser, Detector, SoftmaxClassifier
 
 if TYPE_CHECKING:
     from embudo.apps.classification import AutoencoderClassifier
+    from embudo.apps.denoising import ImageDenoiser
     from embudo.apps.detection import AnomalyDetector
 
 
@@ -60,3 +63,21 @@ def detector_graph(model: AnomalyDetector) -> Graph:
         return distance
 
     return Graph(Detector(modules, judges.shares, threshold, takes_gaps=model._takes_gaps), compute, margin=margin)
+
+
+def denoiser_graph(model: ImageDenoiser, channels: int) -> Graph:
+    """Return from noisy images of so many channels, and the level of noise in each, to images."""
+    network = copy.deepcopy(model._network(channels)).cpu().eval()
+
+    def prepare(images: np.ndarray) -> tuple[np.ndarray, ...]:
+        if images.shape[3] < channels:
+            raise InvalidData(f"The images to compare on must have {channels} channels; they have {images.shape[3]}.")
+        levels = np.arange(len(images)) % 3 * 0.2 if model.told_ else np.zeros(len(images))
+        return images[..., :channels], levels
+
+    def compute(images: np.ndarray, levels: np.ndarray) -> dict[str, np.ndarray]:
+        pairs = zip(images, levels, strict=True)
+        return {"denoised": np.stack([model.denoise(image, level or None, n_views=1) for image, level in pairs])}
+
+    size = ("n", "height", "width")
+    return Graph(Denoiser(network, HIGHEST), compute, {"x": size, "sigma": ("n",)}, prepare)

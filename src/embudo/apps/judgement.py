@@ -25,6 +25,7 @@ from embudo.parts.training import Training
 FEW = 16  #: samples that a subsampled autoencoder learns from
 FEW_STEPS = 200  #: that it learns in
 SCALED = ("auto", "standard")  #: scalings that do not change what is standardised already
+FARTHEST = 1e70  #: magnitude of scaled values beyond which errors are no longer told apart: covariances are squared
 PARTS = 5  #: of the samples, of which a single autoencoder does not learn one, where its score needs some
 
 
@@ -188,5 +189,5 @@ def in_float64(rows: Matrix) -> np.ndarray:
 
 
 def scaled(autoencoder: BaseAutoencoder, rows: Matrix) -> np.ndarray:
-    """Return samples, given as the autoencoder is, as its network is; float64."""
-    return autoencoder.scaler_.apply(in_float64(rows))
+    """Return samples, given as the autoencoder is, as its network is; float64, up to `FARTHEST`."""
+    return autoencoder.scaler_.apply(in_float64(rows)).clip(-FARTHEST, FARTHEST)

@@ -189,7 +189,7 @@ class Density(Score):
         expected = passed(autoencoder, "decode", code)
         shares = np.nan_to_num(np.square(z - expected)) + TINY * ~np.isnan(z)
         distance = np.square(self.whitening.apply(code)).sum(axis=1, keepdims=True)
-        return distance * shares / np.maximum(shares.sum(axis=1, keepdims=True), TINY), expected
+        return distance * (shares / np.maximum(shares.sum(axis=1, keepdims=True), TINY)), expected
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return mean and matrix of the whitening."""

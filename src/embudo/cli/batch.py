@@ -44,7 +44,8 @@ def find_inputs(given: Iterable[Path], list_files: Callable[[Path], Sequence[Pat
         elif path.is_file():
             found.append((path, Path(path.name)))
         else:
-            raise FileFormatError(f"No such file or folder: '{path}'.")
+            hint = ": name an output by -o" if found and path.suffix else ""
+            raise FileFormatError(f"No such file or folder: '{path}'{hint}.")
     return found
 
 

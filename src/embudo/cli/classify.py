@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.loading import load_as, load_autoencoder
+from embudo.cli.loading import in_columns_of, load_as, load_autoencoder
 from embudo.cli.options import PATH, ClassWeight, DataSource, data_options, output_option
 from embudo.cli.output import check_output, write_table
 from embudo.cli.recipe import PARAMETERS, Recipe, fit_and_save, recipe_options
@@ -131,7 +131,7 @@ def predict(model: Path, data: Path, output: Path, labels: str | None, source: D
 
     classifier = load_as(AutoencoderClassifier, model)
     X, y = read_both(source, data, labels, classifier.sample_shape_)
-    probabilities = classifier.predict_proba(X)
+    probabilities = classifier.predict_proba(in_columns_of(classifier, X))
     predicted = classifier.classes_[probabilities.argmax(axis=1)]
     columns: dict[str, Any] = {}
     if data.is_dir():

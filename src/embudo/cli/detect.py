@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.loading import load_as
+from embudo.cli.loading import in_columns_of, load_as
 from embudo.cli.options import PATH, DataSource, Scalar, Word, data_options, output_option
 from embudo.cli.output import check_output, write_tables
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
@@ -203,14 +203,12 @@ def in_words(value: Any) -> str:
 def chunks_of(detector: AnomalyDetector, data: Path, source: DataSource) -> Iterator[Any]:
     """Yield the data, a table in chunks with the columns that the detector knows, all else at once."""
     from embudo.data.readers import read_chunks
-    from embudo.data.tables import same_columns
 
-    names = getattr(detector, "feature_names_in_", None)
     if data.suffix.lower() not in STREAMED or not data.is_file():
         yield source.read(data, detector.sample_shape_)
         return
     for chunk in read_chunks(data, drop=source.drop, rows=CHUNK):
-        yield chunk.to_numpy() if names is None else same_columns(chunk, names)
+        yield in_columns_of(detector, chunk)
 
 
 def named_as(X: Any, other: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from embudo.cli.loading import load_autoencoder
+from embudo.cli.loading import in_columns_of, load_autoencoder
 from embudo.cli.options import PATH, DataSource, data_options
 from embudo.cli.output import json_text
 from embudo.cli.tables import print_table
@@ -24,7 +24,7 @@ def diagnose(model: Path, data: Path, as_json: bool, source: DataSource) -> None
     Error, variance explained, units that speak, saturation, contraction, and what noise changes.
     """
     autoencoder = load_autoencoder(model)
-    facts = autoencoder.diagnose(source.open(data, autoencoder.sample_shape_))
+    facts = autoencoder.diagnose(in_columns_of(autoencoder, source.open(data, autoencoder.sample_shape_)))
     if as_json:
         click.echo(json_text(facts))
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from embudo.cli.loading import at_level, level_option, load_autoencoder
+from embudo.cli.loading import at_level, in_columns_of, level_option, load_autoencoder
 from embudo.cli.options import PATH, DataSource, data_options, output_option
 from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, write_array
 
@@ -26,7 +26,7 @@ def encode(model: Path, data: Path, output: Path, level: str | None, source: Dat
 
     autoencoder = load_autoencoder(model)
     where = at_level(autoencoder, level, model)
-    samples = source.open(data, autoencoder.sample_shape_)
+    samples = in_columns_of(autoencoder, source.open(data, autoencoder.sample_shape_))
     out = as_it_comes(samples, output)
     codes = autoencoder.transform(samples, out=out, **where)
     if out is None:

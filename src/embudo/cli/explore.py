@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.cli.classify import read_both
-from embudo.cli.loading import KINDS, load_codec, load_denoiser
+from embudo.cli.loading import KINDS, in_columns_of, load_codec, load_denoiser
 from embudo.cli.options import PATH, DataSource, data_options, image_shape_option, labels_option
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
@@ -82,7 +82,7 @@ def subject_of(
         if data is None and labels is not None:
             raise InvalidParameter("--labels are of samples: name the DATA too.")
         X, y = (None, None) if data is None else read_both(source, data, labels, model.sample_shape_)
-        return CodeExplorer(model, X, y, title=title, image_shape=image_shape)
+        return CodeExplorer(model, in_columns_of(model, X), y, title=title, image_shape=image_shape)
     for option, given in {"--labels": labels, "--image-shape": image_shape}.items():
         if given is not None:
             raise InvalidParameter(f"{option} is for an autoencoder or a stack, but '{path}' holds none: omit it.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from embudo.cli.loading import load_as
+from embudo.cli.loading import in_columns_of, load_as
 from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
 from embudo.cli.output import check_output
 from embudo.errors import InvalidParameter
@@ -15,7 +15,11 @@ from embudo.errors import InvalidParameter
 @click.command()
 @click.argument("model", type=PATH)
 @output_option(".onnx, or a folder.")
-@click.option("--part", type=Word(["reconstruction", "encoder", "decoder"]), help="Of an autoencoder.  [default: all]")
+@click.option(
+    "--part",
+    type=Word(["reconstruction", "encoder", "decoder", "grey", "colour"]),
+    help="Of an autoencoder, or kind of images of a denoiser.  [default: all, or the first]",
+)
 @click.option("--check", type=PATH, help="Samples to compare on.  [default: random ones]")
 @data_options
 def export(model: Path, output: Path, part: str | None, check: Path | None, source: DataSource) -> None:
@@ -32,8 +36,8 @@ def export(model: Path, output: Path, part: str | None, check: Path | None, sour
     from embudo.models.export import Exportable
 
     estimator = load_as(Exportable, model)
-    X = None if check is None else source.read(check, estimator.sample_shape_)
-    difference = estimator.to_onnx(output, part, X=X)
+    X = None if check is None else source.read(check, getattr(estimator, "sample_shape_", None))
+    difference = estimator.to_onnx(output, part, X=in_columns_of(estimator, X))
     click.echo(f"Written to {output}; onnxruntime computes the same but for {difference:.1g}")
 
 

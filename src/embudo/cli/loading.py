@@ -24,9 +24,11 @@ KINDS = {
     "AutoencoderClassifier": ('a classifier, as "embudo classify train" writes', "embudo classify predict"),
     "AnomalyDetector": ('a detector, as "embudo detect fit" writes', "embudo detect score"),
     "ImageCodec": ('a codec, as "embudo train-codec" writes', "embudo compress --model"),
-    "Exportable": ("an autoencoder, a stack, a classifier or a detector", "embudo export"),
+    "Exportable": ("an autoencoder, a stack, a classifier, a detector or a denoiser", "embudo export"),
     "ImageDenoiser": ("a denoiser, as ImageDenoiser.save writes", "embudo denoise --model"),
 }
+
+DATA_ENDINGS = {".csv", ".tsv", ".npy", ".npz", ".parquet", ".idx"}  #: of files that hold samples
 
 level_option = click.option("--level", metavar="NAME", help="Of a stack.  [default: the topmost]")
 codec_option = click.option(
@@ -46,12 +48,30 @@ def load_as(kind: type[Model], path: Path) -> Model:
     """
     from embudo.models.persistence import load
 
+    if path.suffix.lower() in DATA_ENDINGS and path.is_file():
+        raise FileFormatError(f"'{path}' is not a model file but data: the model comes first, then the data.")
     model = load(path)
     if not isinstance(model, kind):
         expected, name = KINDS[kind.__name__][0], type(model).__name__
         other = f'; "{KINDS[name][1]}" works with it' if name in KINDS else ""
         raise FileFormatError(f"'{path}' holds a model of class {name}: expected {expected}{other}.")
     return model
+
+
+def in_columns_of(model: Any, X: Any) -> Any:
+    """Return a table with the columns that a model knows, found by their names; without names, where it knows none.
+
+    Raises
+    ------
+    InvalidData
+        If a column is missing.
+    """
+    from embudo.data.tables import same_columns
+
+    if not hasattr(X, "columns"):
+        return X
+    names = getattr(model, "feature_names_in_", None)
+    return X.to_numpy() if names is None else same_columns(X, names)
 
 
 def load_autoencoder(path: Path) -> BaseAutoencoder:

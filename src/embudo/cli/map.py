@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.cli.classify import read_both
-from embudo.cli.loading import load_autoencoder
+from embudo.cli.loading import in_columns_of, load_autoencoder
 from embudo.cli.options import PATH, DataSource, Scalar, data_options, labels_option, output_option
 from embudo.cli.output import check_output
 from embudo.cli.recipe import fit_and_save, given_options
@@ -60,6 +60,7 @@ def map(data: Path, output: Path, labels: str | None, model: Path | None, source
     started = time.perf_counter()
     known = None if model is None else known_model(model)
     X, y = read_both(source, data, labels, known.sample_shape_ if known else None)
+    X = X if known is None else in_columns_of(known, X)
     autoencoder = known or learn(X, **options)
     codes = autoencoder.transform(X)
     facts = {"samples": f"{len(codes):,}", **measure(autoencoder, X, codes, y)}

@@ -21,7 +21,17 @@ else:
     ParamType = click.ParamType  # not generic in older versions of click
 
 
-PATH = click.Path(path_type=Path)
+class FileName(click.Path):
+    """A path; "-", which elsewhere stands for a stream, is refused, as it would name a file of its own."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path that `value` names."""
+        if value == "-":
+            raise InvalidParameter("'-' names no file, and embudo reads and writes files, not streams: name one.")
+        return super().convert(value, param, ctx)
+
+
+PATH = FileName(path_type=Path)
 
 
 def output_option(help: str, **options: Any) -> Callable[..., Any]:

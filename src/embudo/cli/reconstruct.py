@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.loading import load_autoencoder
+from embudo.cli.loading import in_columns_of, load_autoencoder
 from embudo.cli.options import PATH, DataSource, data_options, output_option
 from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, check_samples_output, write_samples
 from embudo.errors import InvalidParameter
@@ -30,7 +30,7 @@ def reconstruct(model: Path, data: Path, output: Path, source: DataSource) -> No
 
     autoencoder = load_autoencoder(model)
     check_samples_output(output, autoencoder)
-    samples = source.open(data, autoencoder.sample_shape_)
+    samples = in_columns_of(autoencoder, source.open(data, autoencoder.sample_shape_))
     if out := as_it_comes(samples, output):
         autoencoder.reconstruct(samples, out=out)
     elif output.suffix:
@@ -53,10 +53,12 @@ def _reconstruct_images(autoencoder: BaseAutoencoder, samples: Any, folder: Path
 
 
 def _image_names(data: Path) -> list[Path] | None:
-    """Return names for the reconstructions of a folder of images, or None where DATA is not one."""
-    from embudo.data.images import list_images
+    """Return names for the reconstructions of an image or a folder of images, or None where DATA is neither."""
+    from embudo.data.images import image_endings, list_images
     from embudo.data.sources import is_data_folder
 
+    if data.is_file() and data.suffix.lower() in image_endings():
+        return [Path(data.stem + ".png")]
     if not data.is_dir() or is_data_folder(data):
         return None
     originals = [path.relative_to(data) for path in list_images(data)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from embudo.cli.loading import load_autoencoder
+from embudo.cli.loading import in_columns_of, load_autoencoder
 from embudo.cli.options import PATH, DataSource, data_options, image_shape_option, labels_option, output_option
 from embudo.cli.output import check_output
 
@@ -37,6 +37,7 @@ def report(
 
     autoencoder = load_autoencoder(model)
     X, y = read_both(source, data, labels, autoencoder.sample_shape_)
+    X = in_columns_of(autoencoder, X)
     page = Report(autoencoder, X, y, title=f"{model.name} on {data.name}", image_shape=image_shape)
     page.save(output)
     click.echo(page.summary())

@@ -152,12 +152,21 @@ def _pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, measured: A
     n_components, scaler = model.n_components_, model.scaler_
     if isinstance(learnt, Stream) or isinstance(measured, Stream):
         return _streamed_pca_error(model, learnt, measured)
-    learnt, measured = (np.asarray(rows, dtype=np.float32).reshape(len(rows), -1) for rows in (learnt, measured))
+    learnt, measured = map(_rows, (learnt, measured))
     if n_components > min(learnt.shape):
         return f"none of {learnt.shape[0]} samples x {learnt.shape[1]} features"
-    pca = PCA(n_components, random_state=0).fit(scaler.apply(learnt))
-    difference = scaler.invert(pca.inverse_transform(pca.transform(scaler.apply(measured)))) - measured
-    return f"{np.square(difference, dtype=np.float64).sum(axis=1).mean():.5g}"
+    z, z_measured = (scaler.apply(rows).astype(np.float32) for rows in (learnt, measured))
+    with np.errstate(invalid="ignore"):  # it divides by the variance of all, which may be 0
+        pca = PCA(n_components, random_state=0).fit(z)
+    found = scaler.invert(pca.inverse_transform(pca.transform(z_measured)).astype(np.float64))
+    return f"{np.square(found - measured).sum(axis=1).mean():.5g}"
+
+
+def _rows(X: Any) -> Any:
+    """Return samples as an array of shape (n_samples, n_features)."""
+    import numpy as np
+
+    return np.asarray(X, dtype=getattr(X, "dtype", np.float64)).reshape(len(X), -1)
 
 
 def _streamed_pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, measured: Any) -> str:
@@ -169,10 +178,7 @@ def _streamed_pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, me
     from embudo.metrics.variance import Covariance
     from embudo.models.diagnosis import MOST_FEATURES
 
-    learnt, measured = (
-        rows if isinstance(rows, Stream) else np.asarray(rows, dtype=np.float32).reshape(len(rows), -1)
-        for rows in (learnt, measured)
-    )
+    learnt, measured = (rows if isinstance(rows, Stream) else _rows(rows) for rows in (learnt, measured))
     n_samples, n_features = learnt.shape
     if not model.n_components_ <= min(n_samples, n_features) <= MOST_FEATURES:
         return f"not computed for {n_samples} samples x {n_features} features"

@@ -12,6 +12,8 @@ import scipy.sparse
 
 from embudo.errors import InvalidData
 
+GREATEST = 1e150  #: magnitude that a value may have: its square, and a sum of such, must be a number
+
 #: samples by features: a NumPy array or a SciPy CSR matrix (which has no type stubs)
 Matrix = Any
 
@@ -139,7 +141,7 @@ def _from_objects(array: np.ndarray, came: str) -> np.ndarray:
 def check_finite(
     X: Matrix, names: Any = None, *, subject: str = "X holds", allow_nan: bool = False, first_row: int | None = None
 ) -> None:
-    """Refuse NaN and infinity, and say where the first one is.
+    """Refuse NaN, infinity and what is too great to be squared, and say where the first one is.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ def check_finite(
     subject : str, default="X holds"
         How the error sentence begins.
     allow_nan : bool, default=False
-        Whether only infinity is refused.
+        Whether NaN is let in.
     first_row : int, optional
         Number of the first row, where X is a block of more samples.
 
@@ -160,23 +162,31 @@ def check_finite(
     values = X.data if scipy.sparse.issparse(X) else X
     if values.dtype.kind != "f":
         return
+    axes = list(range(values.ndim))
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):  # one that is not finite makes the sum so; great numbers may do that too
+        # one that is not finite makes the sum so, one that is too great that of squares; good ones may do that too
+        if np.isfinite(np.einsum(values, axes, values, axes, []) if values.dtype == np.float64 else values.sum()):
             return
     bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
     count = int(bad.sum())
-    if not count:
+    if not count and values.dtype == np.float64:
+        bad = np.abs(values) > GREATEST
+    if not bad.any():
         return
     first = np.unravel_index(int(bad.argmax()), bad.shape)
     if scipy.sparse.issparse(X):
         row, column = int(np.searchsorted(X.indptr, first[0], side="right")) - 1, int(X.indices[first[0]])
     else:
         row, column = map(int, first)
+    where = f"in row {row + (first_row or 0)}, column {column if names is None else repr(str(names[column]))}"
+    if not count:
+        raise InvalidData(
+            f"{subject} {values[first]:g} {where}, whose square is beyond float64: bring its feature to smaller units, "
+            "or fill the value where it stands for a missing one."
+        )
     kind = "NaN" if np.isnan(values[first]) else "infinity"
-    where = column if names is None else repr(str(names[column]))
     kinds = "infinite" if allow_nan else "NaN or infinity"
     in_all = "" if first_row is not None else f" ({count} value{'s' if count > 1 else ''} in all are {kinds})"
     raise InvalidData(
-        f"{subject} {kind} in row {row + (first_row or 0)}, column {where}{in_all}: "
-        "drop or fill them first (for example with sklearn.impute.SimpleImputer)."
+        f"{subject} {kind} {where}{in_all}: drop or fill them first (for example with sklearn.impute.SimpleImputer)."
     )

@@ -19,6 +19,12 @@ def n_colours(channels: int) -> int:
     return channels - (channels % 2 == 0)
 
 
+def image_endings() -> set[str]:
+    """Return the endings of files that are read as images, such as ".png"."""
+    formats = _formats()
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in formats}
+
+
 def list_images(folder: Path) -> list[Path]:
     """Return the image files in `folder` and the folders in it, sorted, by the endings that Pillow reads.
 
@@ -29,8 +35,7 @@ def list_images(folder: Path) -> list[Path]:
     FileFormatError
         If there is none.
     """
-    formats = _formats()
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in formats}
+    endings = image_endings()
     files = sorted(
         path
         for path in folder.rglob("*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -12,6 +13,8 @@ from embudo.data.arrays import Matrix, as_dense
 from embudo.data.streams import Stream, recut
 from embudo.errors import InvalidData, check_choice
 
+#: least maximum of values in [0, 1] that are left as they are: of less, training would see next to nothing
+LEAST_REACH = 0.01
 SCALES = ("auto", "standard", "minmax", None)
 
 
@@ -31,20 +34,32 @@ class Scaler:
     scale: np.ndarray | None = None
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Return ``(rows - offset) / scale``, in float32 where it holds `rows` exactly, else in float64."""
+        """Return ``(rows - offset) / scale``, in float32 where it holds `rows` and the scales, else in float64."""
         if self.offset is None or self.scale is None:
             return rows
-        dtype = np.result_type(rows.dtype, np.float32)
-        scaled: np.ndarray = np.subtract(rows, self.offset.astype(dtype), dtype=dtype)
-        scaled /= self.scale.astype(dtype)
+        dtype = np.result_type(rows.dtype, self.dtype)
+        with np.errstate(over="ignore"):
+            scaled: np.ndarray = np.subtract(rows, self.offset.astype(dtype), dtype=dtype)
+            scaled /= self.scale.astype(dtype)
         return scaled
 
     def invert(self, rows: np.ndarray) -> np.ndarray:
         """Return ``rows * scale + offset``, in the type of `rows`."""
         if self.offset is None or self.scale is None:
             return rows
-        result: np.ndarray = rows * self.scale.astype(rows.dtype) + self.offset.astype(rows.dtype)
-        return result
+        dtype = np.result_type(rows.dtype, self.dtype)
+        with np.errstate(over="ignore"):
+            result: np.ndarray = rows * self.scale.astype(dtype) + self.offset.astype(dtype)
+            return result.astype(rows.dtype, copy=False)
+
+    @functools.cached_property
+    def dtype(self) -> type[np.floating]:
+        """float32 where it holds offset and scale, with room for values some way off, else float64."""
+        if self.offset is None or self.scale is None:
+            return np.float32
+        limits = np.finfo(np.float32)
+        fits = self.scale.min() >= limits.tiny and (np.abs(self.offset) + self.scale).max() <= limits.max / 16
+        return np.float32 if fits else np.float64
 
     @classmethod
     def restored(cls, kind: Any, arrays: Sequence[np.ndarray], n_features: int) -> Self:
@@ -81,8 +96,8 @@ def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False, tar
     ----------
     scale : {"auto", "standard", "minmax", None}
         "standard" brings each feature to mean 0 and variance 1, "minmax" to the range 0 to 1. "auto"
-        leaves values that lie in [0, 1] alone, divides 8-bit values by 255, and otherwise is "minmax" where
-        the model can only produce values in [0, 1], and else "standard". Constant features are only shifted.
+        leaves values alone that lie in [0, 1] and reach 0.01, divides 8-bit values by 255, and otherwise is "minmax"
+        where the model can only produce values in [0, 1], and else "standard". Constant features are only shifted.
     X : array, CSR matrix or stream of shape (n_samples, n_features)
     unit_interval : bool, default=False
         Whether the model can only produce values in [0, 1].
@@ -107,7 +122,7 @@ def fit_scaler(scale: str | None, X: Matrix, *, unit_interval: bool = False, tar
 
 
 def _scaler(scale: str | None, X: Matrix, low: np.ndarray, high: np.ndarray, unit_interval: bool) -> Scaler:
-    inside = low.min() >= 0 and high.max() <= 1
+    inside = low.min() >= 0 and LEAST_REACH <= high.max() <= 1
     if scale == "auto":
         if X.dtype == np.uint8 and not inside:
             return Scaler("pixels", np.zeros(1), np.full(1, 255.0))
@@ -118,8 +133,9 @@ def _scaler(scale: str | None, X: Matrix, low: np.ndarray, high: np.ndarray, uni
         offset, size = low, high - low
     else:
         offset, size = _streamed_mean_and_deviation(X) or _mean_and_deviation(X, low, high)
-    # below this, a feature varies by rounding alone
-    size[size <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(low), np.abs(high))] = 1.0
+    # up to this, a feature varies by rounding alone
+    limits = np.finfo(np.float64)
+    size[size <= np.maximum(10 * limits.eps * np.maximum(np.abs(low), np.abs(high)), limits.tiny)] = 1.0
     return Scaler(scale, offset, size)
 
 
@@ -145,11 +161,14 @@ def _check_reach(scaler: Scaler, low: np.ndarray, high: np.ndarray, name: str, c
         )
 
 
-def feature_means(X: Matrix) -> np.ndarray:
-    """Return the mean of each feature, in float64."""
-    if isinstance(X, Stream):
-        return X.survey().mean
-    return np.asarray(X.mean(axis=0, dtype=np.float64)).reshape(-1)
+def scaled_means(X: Matrix, scaler: Scaler) -> np.ndarray:
+    """Return the mean of each feature after scaling, in float64."""
+    if scaler.kind == "standard":
+        return np.zeros(X.shape[1])
+    mean = X.survey().mean if isinstance(X, Stream) else np.asarray(X.mean(axis=0, dtype=np.float64)).reshape(-1)
+    scaled = scaler.apply(mean)
+    # the mean of a constant, great feature is off by its rounding
+    return scaled.clip(0, 1) if scaler.kind == "minmax" else scaled
 
 
 def _streamed_mean_and_deviation(X: Matrix) -> tuple[np.ndarray, np.ndarray] | None:

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from embudo.data.arrays import is_numeric
+from embudo.data.arrays import check_finite, is_numeric
+from embudo.data.scaling import fit_scaler
 from embudo.errors import FileFormatError, InvalidData, did_you_mean
 
 MOST_CATEGORIES = 100  #: of a column that are told apart, the most frequent ones; all others are one
@@ -92,7 +93,7 @@ class Column:
             return ((_numbers(self.name, values) - self.mean) / self.scale)[:, None]
         import pandas as pd
 
-        words = _words(values)
+        words = _words(self.name, values)
         codes = pd.Index(self.categories).get_indexer(pd.Index(words))  # -1, the last one, where it was not seen
         shares = np.array([*self.shares, 0.0])
         encoded: np.ndarray = (np.eye(self.width)[codes] - shares) * np.sqrt(self.weight / np.maximum(shares, RARE))
@@ -221,12 +222,12 @@ def _learn(name: str, values: Any) -> Column:
         known = numbers[~np.isnan(numbers)]
         if not len(known):
             raise InvalidData(f"Column {name!r} holds no value in any row: drop it.")
-        mean, scale = float(known.mean()), float(known.std())
-        varies = scale > 10 * np.finfo(np.float64).eps * np.abs(known).max()
-        return Column(name, mean, scale if varies else 1.0, missing=len(known) < len(numbers))
+        scaler = fit_scaler("standard", known[:, None])
+        mean, scale = (float(array[0]) for array in (scaler.offset, scaler.scale) if array is not None)
+        return Column(name, mean, scale, missing=len(known) < len(numbers))
     import pandas as pd
 
-    words = pd.Series(_words(values))
+    words = pd.Series(_words(name, values))
     shares = words.value_counts(normalize=True, sort=False).sort_values(ascending=False, kind="stable")
     n_known = int(words.notna().sum())
     if n_known >= DISTINCT and len(shares) == n_known:
@@ -246,22 +247,32 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     Raises
     ------
     InvalidData
-        If it does not hold numbers, or holds infinity.
+        If it does not hold numbers, or holds infinity or what is too great to be squared.
     """
     if not isinstance(values, np.ndarray):
         if not is_numeric(values):
             raise InvalidData(f"Column {name!r} held numbers when the model was fitted, and now holds {values.dtype}.")
         values = values.to_numpy(**({"na_value": np.nan} if hasattr(values.dtype, "na_value") else {}))
     numbers: np.ndarray = values.astype(np.float64)
-    if np.isinf(numbers).any():
-        raise InvalidData(f"Column {name!r} holds infinity in row {int(np.isinf(numbers).argmax())}: mend or drop it.")
+    check_finite(numbers[:, None], [name], allow_nan=True)
     return numbers
 
 
-def _words(values: Any) -> np.ndarray:
-    """Return a column as an array of text, None where a value is missing; whole numbers without their ".0"."""
+def _words(name: str, values: Any) -> np.ndarray:
+    """Return a column as an array of text, None where a value is missing; whole numbers without their ".0".
+
+    Raises
+    ------
+    InvalidData
+        If it holds several values in a row.
+    """
     words: np.ndarray = values.astype(object).to_numpy(copy=True)
     missing = values.isna().to_numpy()
+    for row, word in enumerate(words):
+        if isinstance(word, list | tuple | dict | set | np.ndarray):
+            raise InvalidData(
+                f"Column {name!r} holds a {type(word).__name__} in row {row}: make columns of its values, or drop it."
+            )
     words[~missing] = [
         str(int(word)) if isinstance(word, float) and word.is_integer() else str(word) for word in words[~missing]
     ]

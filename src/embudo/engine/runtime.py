@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -61,9 +62,10 @@ def resolve_runtime(training: Training) -> Runtime:
     if name == "cuda" and world().size > 1:
         name = f"cuda:{torch.cuda.current_device()}"
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        with warnings.catch_warnings(action="ignore"):  # torch's, of names that it no longer uses
+            device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError):  # the last of kinds that torch knows by name only
         raise InvalidParameter(
             f'Training.device={name!r} is not available here: use "cpu", or "auto" to take what there is.'
         ) from None

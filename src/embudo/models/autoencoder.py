@@ -65,8 +65,9 @@ class Autoencoder(BaseAutoencoder):
         (n, n_features), output and target, and returns the loss of each sample.
     scale : {"auto", "standard", "minmax", None}, default="auto"
         How features are scaled before the encoder, and back after the decoder. "standard" to mean 0 and
-        variance 1, "minmax" to the range 0 to 1. "auto" leaves data in [0, 1] alone, divides 8-bit data by 255,
-        and otherwise is "minmax" where the output cannot leave [0, 1], and "standard" where it can.
+        variance 1, "minmax" to the range 0 to 1. "auto" leaves data alone that lie in [0, 1] and reach 0.01,
+        divides 8-bit data by 255, and otherwise is "minmax" where the output cannot leave [0, 1], and "standard" where
+        it can.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR matrix, for codes that are mostly 0.
     init : {"auto", "pca"}, default="auto"

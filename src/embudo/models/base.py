@@ -282,7 +282,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         errors = []
         for where, x, y in self._outputs("forward", rows):
             wanted = as_dense(x if target is rows else target[where])
-            errors.append(np.square(y - wanted, dtype=np.float64).sum(axis=1))
+            errors.append(np.square(np.subtract(y, wanted, dtype=np.float64)).sum(axis=1))
         return np.concatenate(errors)
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -306,7 +306,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         Returns
         -------
         dict
-            ``reconstruction_error``, in the squared units of the data; all that follows is between scaled values.
+            ``reconstruction_error``, in the squared units of the data; all that follows is between scaled values, and
+            NaN where these do not vary.
             ``fvu`` and ``explained_variance``: of the variance of X, what is left and what is explained.
             ``pca_reconstruction_error``, ``pca_fvu``, ``pca_explained_variance``: those of PCA fitted on X; None
             where it has no such code, and beyond 5000 features.
@@ -376,7 +377,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
                 return Graph(Encoder(*pair), lambda X: {"code": encode(X)})
             case "decoder":
                 back = self.inverse_transform
-                return Graph(Decoder(*pair), lambda h: {"reconstruction": back(h)}, "code", encode, unit)
+                return Graph(
+                    Decoder(*pair),
+                    lambda h: {"reconstruction": back(h)},
+                    {"code": ("n",)},
+                    lambda X: (encode(X),),
+                    unit,
+                )
         return Graph(Reconstructor(*pair), lambda X: {"reconstruction": self.reconstruct(X)}, unit=unit)
 
     def __sklearn_tags__(self) -> Tags:

@@ -40,11 +40,11 @@ class Graph:
     module : nn.Module
         From a tensor to the outputs, in order.
     compute : callable
-        Gives, of an input, what the estimator itself makes of it: arrays by the names of the outputs.
-    source : str
-        Name of the input.
+        Gives, of the inputs in order, what the estimator itself makes of them: arrays by the names of the outputs.
+    inputs : dict of str to tuple of str
+        Name of each input, and names of its first dimensions, which may be of any size.
     prepare : callable
-        Gives the input of samples.
+        Gives the inputs of samples, in order.
     unit : ndarray or None
         What the outputs are measured in, a number or one a feature. None is their mean magnitude.
     margin : callable or None
@@ -54,9 +54,9 @@ class Graph:
     """
 
     module: nn.Module
-    compute: Callable[[np.ndarray], dict[str, np.ndarray]]
-    source: str = "x"
-    prepare: Callable[[np.ndarray], np.ndarray] = np.asarray
+    compute: Callable[..., dict[str, np.ndarray]]
+    inputs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=lambda: {"x": ("n",)})
+    prepare: Callable[[np.ndarray], tuple[np.ndarray, ...]] = lambda X: (X,)
     unit: np.ndarray | None = None
     margin: Callable[[Arrays], np.ndarray] | None = None
     words: np.ndarray | None = None
@@ -77,15 +77,18 @@ class Exportable(Composed):
 
         Parameters
         ----------
-        part : {"encoder", "decoder", "reconstruction"} or None, default=None
-            Of an autoencoder: from samples to codes, from codes to samples, or both. None is the whole.
+        part : {"encoder", "decoder", "reconstruction", "grey", "colour"} or None, default=None
+            Of an autoencoder: from samples to codes, from codes to samples, or both. Of a denoiser: the network for
+            images of that kind. None is the whole, or the first of the networks.
 
         Returns
         -------
         torch.nn.Module
             On the CPU, with weights of its own, for `torch.export` or any other use. From a tensor of shape (n,
             n_features) or ``(n, *sample_shape_)`` to codes or samples; of a classifier to probabilities and labels (the
-            positions in ``classes_`` where these are text); of a detector to scores and flags, True for an anomaly.
+            positions in ``classes_`` where these are text); of a detector to scores and flags, True for an anomaly. A
+            denoiser's takes images of shape (n, height, width, channels), from 0 to 1, and the level of the noise in
+            each, shape (n,), 0 where it is not known, and looks at them once, as with ``n_views=1``.
 
         Raises
         ------
@@ -112,12 +115,12 @@ class Exportable(Composed):
         ----------
         path : str or Path
             Replaced as a whole, or not at all.
-        part : {"encoder", "decoder", "reconstruction"} or None, default=None
-            As in `to_torch`. Inputs are called ``x`` or ``code``; outputs ``code``, ``reconstruction``,
-            ``probabilities`` and ``label``, or ``score`` and ``anomaly``.
+        part : {"encoder", "decoder", "reconstruction", "grey", "colour"} or None, default=None
+            As in `to_torch`. Inputs are called ``x`` or ``code``, beside ``sigma`` of a denoiser; outputs ``code``,
+            ``reconstruction``, ``probabilities`` and ``label``, ``score`` and ``anomaly``, or ``denoised``.
         X : like that of `fit`, optional
             Samples to compare on; of a stream, the first block. Without, 64 random ones in the range of the training
-            data.
+            data, or 3 images.
         tolerance : float, default=1e-4
             How much may differ: of the greatest magnitude of a feature or unit. Decisions may differ where it is within
             that of the threshold.
@@ -141,11 +144,13 @@ class Exportable(Composed):
         rows = self._random_samples() if X is None else self._given_samples(X)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X does not have valid feature names")
-            inputs = graph.prepare(rows.astype(np.float64)).astype(graph.dtype)
-            expected = graph.compute(inputs.astype(np.float64))
-        example = torch.from_numpy(np.repeat(inputs[:1], 3, axis=0))  # of one row, the exporter would make a constant
-        data = as_onnx(graph, example, list(expected), self._facts())
-        difference = compare(run_onnx(data, {graph.source: inputs}), expected, graph, tolerance)
+            inputs = [array.astype(graph.dtype) for array in graph.prepare(rows.astype(np.float64))]
+            expected = graph.compute(*(array.astype(np.float64) for array in inputs))
+        # of one row, the exporter would make a constant
+        examples = tuple(torch.from_numpy(np.repeat(array[:1], 3, axis=0)) for array in inputs)
+        data = as_onnx(graph, examples, list(expected), self._facts())
+        found = run_onnx(data, dict(zip(graph.inputs, inputs, strict=True)))
+        difference = compare(found, expected, graph, tolerance)
         if difference > tolerance:
             raise ExportDiffers(
                 f"'{path}' was not written: what onnxruntime computes differs by {difference:.2g} from the model, and "
@@ -191,16 +196,27 @@ class Exportable(Composed):
 
 
 def standalone(network: nn.Module, scaler: Scaler, sample_shape: Sequence[int]) -> tuple[Any, Scaling]:
-    """Return copies, on the CPU, of a fitted network and of the scaling around it."""
+    """Return copies, on the CPU, of a fitted network and of the scaling around it.
+
+    Raises
+    ------
+    InvalidParameter
+        If the scaling is beyond the type of the network.
+    """
     network = copy.deepcopy(network).cpu().eval()
     if scaler.offset is None or scaler.scale is None:
         return network, Scaling(None, sample_shape)
     dtype = next(network.parameters()).dtype
+    if dtype == torch.float32 and scaler.dtype == np.float64:
+        raise InvalidParameter(
+            "The features are too great or too small for the network's float32 to scale them: fit the model in other "
+            'units, or with Training(precision="float64").'
+        )
     offset, scale = (torch.from_numpy(array).to(dtype) for array in (scaler.offset, scaler.scale))
     return network, Scaling((offset, scale), sample_shape)
 
 
-def as_onnx(graph: Graph, example: Tensor, outputs: list[str], facts: dict[str, Any]) -> bytes:
+def as_onnx(graph: Graph, examples: tuple[Tensor, ...], outputs: list[str], facts: dict[str, Any]) -> bytes:
     """Return the ONNX file of a graph, for any number of rows.
 
     Raises
@@ -218,11 +234,11 @@ def as_onnx(graph: Graph, example: Tensor, outputs: list[str], facts: dict[str, 
 
         program = torch.onnx.export(
             graph.module.eval(),
-            (example,),
+            examples,
             dynamo=True,
-            input_names=[graph.source],
+            input_names=list(graph.inputs),
             output_names=outputs,
-            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamic_shapes=tuple(dict(enumerate(map(torch.export.Dim, names))) for names in graph.inputs.values()),
             verbose=False,
         )
     model = program.model_proto  # type: ignore[union-attr]

@@ -17,6 +17,7 @@ from embudo.data.scaling import Scaler
 from embudo.data.sources import stream
 from embudo.data.writing import check_rows_file, write_rows
 from embudo.engine.runtime import Runtime
+from embudo.errors import InvalidData
 from embudo.nn.convolutional import most_values
 
 #: how much more a value of a feature map counts than a feature where samples are cut into blocks, for maps to stay in
@@ -101,6 +102,11 @@ def outputs(
     Yields
     ------
     Outcome
+
+    Raises
+    ------
+    InvalidData
+        If what comes out is beyond the type that it is returned in.
     """
     dtype, weight = result_dtype(X), next(network.parameters())
     if dtype == np.float64 and weight.dtype != torch.float64 and weight.device.type != "mps":
@@ -114,4 +120,16 @@ def outputs(
         x = dense_block(rows, scaler_in, runtime.dtype).to(runtime.device)
         with torch.inference_mode(), runtime.autocast():
             y = getattr(network, call)(x).to(runtime.dtype).cpu().numpy()
-        yield where, rows, scaler_out.invert(y.astype(dtype, copy=False))
+        result = scaler_out.invert(y.astype(dtype, copy=False))
+        _check_reach(result, where.start)
+        yield where, rows, result
+
+
+def _check_reach(result: np.ndarray, first_row: int) -> None:
+    """Refuse results that are not finite, of samples that are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(result.sum()) or np.isfinite(result).all():
+            return
+    row = first_row + int((~np.isfinite(result)).any(axis=1).argmax())
+    wider = "float64 values, or " if result.dtype == np.float32 else ""
+    raise InvalidData(f"What the network makes of row {row} is beyond {result.dtype}: pass {wider}smaller ones.")

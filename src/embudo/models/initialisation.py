@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from embudo.data.arrays import Matrix
 from embudo.data.batches import dense_block
-from embudo.data.scaling import Scaler, feature_means
+from embudo.data.scaling import Scaler, scaled_means
 from embudo.data.streams import Stream
 from embudo.errors import InvalidParameter
 from embudo.nn.convolutional import ToRows, TransposedConvolution
@@ -73,7 +74,8 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     if isinstance(X, Stream):
         raise InvalidParameter('init="pca" needs all samples in memory, but X is streamed: use init="auto".')
     pca = PCA(n_components, random_state=seed % 2**32)
-    pca.fit(dense_block(X, scaler, torch.float64).numpy())
+    with np.errstate(invalid="ignore"):  # it divides by the variance of all, which may be 0
+        pca.fit(dense_block(X, scaler, torch.float64).numpy())
     axes, mean = torch.from_numpy(pca.components_), torch.from_numpy(pca.mean_)
     with torch.no_grad():
         encoder.weight.copy_(axes)
@@ -91,7 +93,7 @@ def prepare_output(network: Network, X: Matrix, scaler: Scaler) -> None:
     would begin saturated.
     """
     output, last = next(layer for layer in reversed(network.decoder) if isinstance(layer, Layer)), network.decoder[-1]
-    means = torch.from_numpy(scaler.apply(feature_means(X).reshape(1, -1)))
+    means = torch.from_numpy(scaled_means(X, scaler))
     bias = output.get_parameter("bias")
     mean = means.view(-1, len(bias)).mean(0)
     if isinstance(last, nn.Sigmoid):

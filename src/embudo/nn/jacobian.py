@@ -15,7 +15,7 @@ from embudo.nn.world import ALONE, World
 
 def is_dense(encoder: nn.Sequential) -> bool:
     """Return whether `encoder` is one dense layer, with or without an activation."""
-    return len(encoder) <= 2 and isinstance(encoder[0], Dense)
+    return [isinstance(layer, Dense) for layer in encoder] in ([True], [True, False])
 
 
 def dense_norm(encoder: nn.Sequential, x: Tensor, pre: Tensor, code: Tensor) -> Tensor:

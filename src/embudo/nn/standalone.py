@@ -142,3 +142,41 @@ class Detector(nn.Module):
         else:
             score = torch.where(gaps.any(1), torch.nan, -errors)
         return score, ~(score >= self.threshold)
+
+
+class Denoiser(nn.Module):
+    """Images of any size without their noise.
+
+    Parameters
+    ----------
+    network : DenoisingNetwork
+    highest : float
+        Standard deviation of the strongest noise that the network may be told; an image of stronger noise is darkened
+        until it is as strong.
+    """
+
+    network: Any
+
+    def __init__(self, network: nn.Module, highest: float) -> None:
+        super().__init__()
+        self.network, self.highest = network, highest
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return images without noise, from 0 to 1, of images `(n, height, width, channels)` and levels `(n,)`.
+
+        The level is the standard deviation of the noise; 0 where it is not known.
+        """
+        _, height, width, _ = x.shape
+        gain = (self.highest / sigma).clamp(max=1)
+        maps = (x * gain.view(-1, 1, 1, 1)).permute(0, 3, 1, 2)
+        whole = maps.index_select(2, self._reflected(height, x)).index_select(3, self._reflected(width, x))
+        y = self.network(whole, sigma * gain).permute(0, 2, 3, 1)[:, :height, :width]
+        denoised: Tensor = (y / gain.view(-1, 1, 1, 1)).clamp(0, 1)
+        return denoised
+
+    def _reflected(self, length: int, x: Tensor) -> Tensor:
+        """Return the pixels of a side of which whole blocks are made, the image reflected at its end."""
+        block = self.network.multiple
+        at = torch.arange((length + block - 1) // block * block, device=x.device)
+        at = torch.remainder(at, torch.full_like(at, 2 * length))
+        return torch.minimum(at, 2 * length - 1 - at)
