@@ -85,6 +85,25 @@ def processes(content: Content) -> str:
     return table(head, sorted(rows, key=lambda row: (list(content["compositions"]).index(row[0]), row[2])))
 
 
+def growth(content: Content) -> str:
+    head = ("with more", "from", "to", "CPU ms of an epoch", "CPU ms to encode", "furthest from the straight line")
+    rows = []
+    for (axis,), (train, encode) in groups(content["results"], "axis").items():
+        ends = [f"{1000 * row['seconds'][0]:.1f} to {1000 * row['seconds'][-1]:.1f}" for row in (train, encode)]
+        worst = f"{train['worst']:.0%}, {encode['worst']:.0%}"
+        rows.append((axis, f"{train['values'][0]:,}", f"{train['values'][-1]:,}", *ends, worst))
+    return table(head, rows)
+
+
+def kills(content: Content) -> str:
+    head = ("training", "kills", "starts", "weights and history")
+    same = {True: "the same bits", False: "**differ**"}
+    return table(
+        head,
+        [(row["model"], str(row["kills"]), str(row["starts"]), same[row["same_bits"]]) for row in content["results"]],
+    )
+
+
 def draw_curves(content: Content) -> None:
     """Draw the losses of one process as lines and those of two as rings, in results/scale_processes.svg."""
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "embudo"}
@@ -105,5 +124,6 @@ def draw_curves(content: Content) -> None:
 
 
 if __name__ == "__main__":
-    fill(HERE / "README.md", {"memory": ("scale_memory", memory), "processes": ("scale_processes", processes)})
+    drawings = {"memory": memory, "processes": processes, "growth": growth, "kills": kills}
+    fill(HERE / "README.md", {name: (f"scale_{name}", drawn_by) for name, drawn_by in drawings.items()})
     draw_curves(json.loads((RESULTS / "scale_processes.json").read_text()))
