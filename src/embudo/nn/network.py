@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from embudo.nn.active import few_speak
+from embudo.nn.layers import Dense
 from embudo.nn.sparsity import SparsityModule
 
 
@@ -24,6 +26,9 @@ class Network(nn.Module):
     def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential, sparsity: SparsityModule | None = None) -> None:
         super().__init__()
         self.encoder, self.decoder, self.sparsity = encoder, decoder, sparsity
+        first = decoder[0]
+        if few_speak(sparsity) and isinstance(first, Dense):  # what a unit sends out lies together
+            first.weight.data = first.weight.data.t().contiguous().t()
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the codes, shape (n, n_components), of scaled samples."""

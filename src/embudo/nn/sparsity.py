@@ -62,12 +62,16 @@ class SparsityModule(nn.Module):
         """Set parameters and buffers to their first values."""
         self.done, self.silent_steps = 1.0, None
 
-    @torch.no_grad()
     def observe(self, code: Tensor) -> None:
         """Note which units spoke in this step."""
+        self.note((code != 0).any(0), code)
+
+    @torch.no_grad()
+    def note(self, spoke: Tensor, values: Tensor) -> None:
+        """Note which units spoke in this step, shape (n_components,), and what they said; a 0 is not said."""
         if self.silent_steps is None:
-            self.silent_steps = torch.zeros(self.n_components, dtype=torch.int32, device=code.device)
-        self.silent_steps.add_(1).masked_fill_(self.world.any((code != 0).any(0)), 0)
+            self.silent_steps = torch.zeros(self.n_components, dtype=torch.int32, device=spoke.device)
+        self.silent_steps.add_(1).masked_fill_(self.world.any(spoke), 0)
 
     @property
     def dead(self) -> Tensor | None:
@@ -121,6 +125,11 @@ class BatchTopKModule(SparsityModule):
         self.k, self.by_magnitude = k, by_magnitude
         self.register_buffer("threshold", torch.zeros(()))
 
+    @property
+    def k_now(self) -> int:
+        """Units of a sample that speak while training, on average."""
+        return self.k
+
     def reset(self) -> None:
         """Forget the threshold."""
         super().reset()
@@ -135,11 +144,11 @@ class BatchTopKModule(SparsityModule):
         return keep_largest(pre.reshape(1, -1), n_kept, self.by_magnitude).view_as(pre)
 
     @torch.no_grad()
-    def observe(self, code: Tensor) -> None:
-        """Note which units spoke in this step, and the smallest of them."""
-        super().observe(code)
-        size = code.abs() if self.by_magnitude else code
-        least = self.world.least(size.masked_fill(code == 0, torch.inf).min().to(self.threshold.dtype))
+    def note(self, spoke: Tensor, values: Tensor) -> None:
+        """Note which units spoke in this step, and the smallest of what they said."""
+        super().note(spoke, values)
+        size = values.abs() if self.by_magnitude else values
+        least = self.world.least(size.masked_fill(values == 0, torch.inf).min().to(self.threshold.dtype))
         mean = torch.where(self.threshold == 0, least, torch.lerp(self.threshold, least, 0.01))
         self.threshold.copy_(torch.where(least.isfinite(), mean, self.threshold))
 
