@@ -78,8 +78,8 @@ def test_the_gradient_is_that_of_dense_autograd(params, silent):
 @pytest.mark.parametrize("optimizer", [Adam(1e-2, weight_decay=0.1), SGD(1e-2, momentum=0.9)])
 def test_trainings_are_those_of_dense_autograd(monkeypatch, optimizer):
     """Annealed first, when all units speak; clipped; kept in a run folder's form."""
-    X = data(200).numpy()
-    training = Training(4, batch_size=64, optimizer=optimizer, precision="float64", clip=0.5, verbose=False)
+    X = data(64).numpy()
+    training = Training(4, batch_size=32, optimizer=optimizer, precision="float64", clip=0.5, verbose=False)
     ae = Autoencoder(M, sparsity=TopK(5, anneal=0.5), training=training, random_state=0)
     sparse = ae.fit_transform(X)
     history = ae.history_["loss"]

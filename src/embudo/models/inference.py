@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import nn
 
@@ -17,6 +18,7 @@ from embudo.data.scaling import Scaler
 from embudo.data.sources import stream
 from embudo.data.writing import check_rows_file, write_rows
 from embudo.engine.runtime import Runtime
+from embudo.nn.active import SparseCode
 from embudo.nn.convolutional import most_values
 
 #: how much more a value of a feature map counts than a feature where samples are cut into blocks, for maps to stay in
@@ -115,9 +117,16 @@ def passed(
     runtime = Runtime(weight.device, weight.dtype, bfloat16 and weight.dtype == torch.float32)
     scaler_in = Scaler(None) if call == "decode" else scaler
     scaler_out = scaler if call in ("decode", "forward") else Scaler(None)
+    sparse = call == "decode" and scipy.sparse.issparse(X) and network.takes_sparse_codes
     size = block_rows(max(width, MAPS_WEIGH * most_values(network)))
     for where, rows in slices(X, size, "The codes hold" if call == "decode" else "X holds"):
-        x = dense_block(rows, scaler_in, runtime.dtype).to(runtime.device)
+        x = sparse_code(rows, runtime) if sparse else dense_block(rows, scaler_in, runtime.dtype).to(runtime.device)
         with torch.inference_mode(), runtime.autocast():
             y = getattr(network, call)(x).to(runtime.dtype).cpu().numpy()
         yield where, rows, scaler_out.invert(y.astype(dtype, copy=False))
+
+
+def sparse_code(rows: Matrix, runtime: Runtime) -> SparseCode:
+    """Return a few rows of a CSR matrix as a code."""
+    values, units, starts = (torch.from_numpy(array).to(runtime.device) for array in (rows.data, rows.indices, rows.indptr))
+    return SparseCode(values.to(runtime.dtype), units.long(), starts.long(), rows.shape[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from embudo.nn.layers import Dense
-from embudo.nn.sparsity import BatchTopKModule, SparsityModule, TopKModule
+from embudo.nn.sparsity import BatchTopKModule, SparsityModule, TopKModule, largest
 
 if TYPE_CHECKING:
     from embudo.nn.network import Network
@@ -91,35 +90,6 @@ def few_speak(rule: SparsityModule | None, k: int | None = None) -> bool:
     if not isinstance(rule, TopKModule | BatchTopKModule):
         return False
     return rule.n_components >= max(WIDE, SPARSE * (k or rule.k))
-
-
-def largest(size: Tensor, k: int) -> Tensor:
-    """Return where the k largest entries of each row are, in any order.
-
-    Columns are divided into groups. The k largest entries lie in the k groups with the largest maxima: an entry of
-    another group is no larger than each of those k maxima. So k groups are searched, and not all columns.
-
-    Parameters
-    ----------
-    size : Tensor of shape (n, n_columns)
-    k : int
-
-    Returns
-    -------
-    Tensor of shape (n, k)
-    """
-    n_columns = size.shape[1]
-    depth = math.isqrt(n_columns // k)  # as many groups as candidates
-    if depth < 4:
-        return size.topk(k, sorted=False).indices
-    n_groups = n_columns // depth
-    maxima = size[:, : depth * n_groups].view(-1, depth, n_groups).amax(1)
-    groups = maxima.topk(k, sorted=False).indices
-    columns = torch.arange(0, depth * n_groups, n_groups, device=size.device)
-    candidates = (groups[:, :, None] + columns).flatten(1)
-    rest = torch.arange(depth * n_groups, n_columns, device=size.device).expand(len(size), -1)
-    candidates = torch.cat([candidates, rest], 1)
-    return candidates.gather(1, size.gather(1, candidates).topk(k, sorted=False).indices)
 
 
 class SparseEncoder:

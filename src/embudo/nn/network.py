@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from embudo.nn.active import few_speak
-from embudo.nn.layers import Dense
+from embudo.nn.active import SparseCode, few_speak
+from embudo.nn.layers import Dense, TiedDense
 from embudo.nn.sparsity import SparsityModule
 
 
@@ -38,10 +38,19 @@ class Network(nn.Module):
         """Return the codes of what the encoder put out: the units that may speak."""
         return pre if self.sparsity is None else self.sparsity.select(pre)
 
-    def decode(self, code: Tensor) -> Tensor:
+    def decode(self, code: Tensor | SparseCode) -> Tensor:
         """Return the scaled reconstructions, shape (n, n_features), of codes."""
-        y: Tensor = self.decoder(code)
+        if isinstance(code, SparseCode):
+            first = self.decoder[0]
+            y: Tensor = self.decoder[1:](code.times(first.weight.t()) + first.bias)
+        else:
+            y = self.decoder(code)
         return y
+
+    @property
+    def takes_sparse_codes(self) -> bool:
+        """Whether `decode` takes a `SparseCode`, and it pays."""
+        return few_speak(self.sparsity) and isinstance(self.decoder[0], Dense | TiedDense)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scaled reconstructions of scaled samples."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -87,9 +89,38 @@ def sparsity_rules(network: nn.Module) -> list[SparsityModule]:
     return [module for module in network.modules() if isinstance(module, SparsityModule)]
 
 
+def largest(size: Tensor, k: int) -> Tensor:
+    """Return where the k largest entries of each row are, in any order.
+
+    Columns are divided into groups. The k largest entries lie in the k groups with the largest maxima: an entry of
+    another group is no larger than each of those k maxima. So k groups are searched, and not all columns.
+
+    Parameters
+    ----------
+    size : Tensor of shape (n, n_columns)
+    k : int
+
+    Returns
+    -------
+    Tensor of shape (n, k)
+    """
+    n_columns = size.shape[1]
+    depth = math.isqrt(n_columns // k)  # as many groups as candidates
+    if depth < 4:
+        return size.topk(k, sorted=False).indices
+    n_groups = n_columns // depth
+    maxima = size[:, : depth * n_groups].view(-1, depth, n_groups).amax(1)
+    groups = maxima.topk(k, sorted=False).indices
+    columns = torch.arange(0, depth * n_groups, n_groups, device=size.device)
+    candidates = (groups[:, :, None] + columns).flatten(1)
+    rest = torch.arange(depth * n_groups, n_columns, device=size.device).expand(len(size), -1)
+    candidates = torch.cat([candidates, rest], 1)
+    return candidates.gather(1, size.gather(1, candidates).topk(k, sorted=False).indices)
+
+
 def keep_largest(pre: Tensor, k: int, by_magnitude: bool) -> Tensor:
     """Return `pre` with all but the k largest entries of each row set to 0."""
-    indices = (pre.abs() if by_magnitude else pre).topk(k, dim=-1, sorted=False).indices
+    indices = largest(pre.abs() if by_magnitude else pre, k)
     return torch.zeros_like(pre).scatter(-1, indices, pre.gather(-1, indices))
 
 
