@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from embudo.nn.activations import forward_and_backward
 from embudo.nn.layers import Dense
 from embudo.nn.sparsity import BatchTopKModule, SparsityModule, TopKModule, largest
 
@@ -105,6 +106,7 @@ class SparseEncoder:
 
     def __init__(self, layer: Dense, activation: nn.Module | None, rule: TopKModule | BatchTopKModule) -> None:
         self.layer, self.activation, self.rule = layer, activation, rule
+        self.activate, _ = forward_and_backward(activation)
         self.buffer = layer.weight.new_empty(0)  #: what units put out, and how large they are
 
     def encode(self, x: Tensor) -> SparseCode:
@@ -145,13 +147,13 @@ class SparseEncoder:
         weight, bias = self.layer.weight, self.layer.bias
         if chosen is not None:
             weight, bias = weight[chosen], bias[chosen]
-        if self.buffer.shape != (2, BLOCK_ROWS, len(bias)):
-            self.buffer = weight.new_empty(2, BLOCK_ROWS, len(bias))
+        shape = 1 + self.rule.by_magnitude, min(BLOCK_ROWS, len(x)), len(bias)
+        if self.buffer.shape != shape:
+            self.buffer = weight.new_empty(shape)
         for rows in x.split(BLOCK_ROWS):
-            out, size = self.buffer[:, : len(rows)]
-            pre = torch.addmm(bias, rows, weight.t(), out=out)
-            pre = pre if self.activation is None else self.activation(pre)
-            yield pre, torch.abs(pre, out=size) if self.rule.by_magnitude else pre
+            block = self.buffer[:, : len(rows)]
+            pre = self.activate(torch.addmm(bias, rows, weight.t(), out=block[0]))
+            yield pre, torch.abs(pre, out=block[1]) if self.rule.by_magnitude else pre
 
 
 def sparse_encoder(network: Network) -> tuple[nn.Sequential, SparseEncoder] | None:
