@@ -1,8 +1,8 @@
 """A whole training step with wide codes of which 32 units speak: embudo, dense PyTorch, and two libraries for it.
 
-Each system learns from one batch of Gaussian noise, in processes of its own, in turn. A step is timed from batch to changed
-weights; peak memory is counted from before there is a model, with all libraries loaded. The libraries are looked for by
-the interpreter of ``--peers``, and left out where it lacks them. Linux.
+Each system learns from one batch of Gaussian noise, in processes of its own, in turn. A step is timed from batch to
+changed weights; peak memory is counted from before there is a model, with all libraries loaded. The libraries are
+looked for by the interpreter of ``--peers``, and left out where it lacks them. Linux.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Dense(nn.Module):
         self.encoder, self.decoder = nn.Linear(n_features, n_units), nn.Linear(n_units, n_features)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the reconstructions of a batch."""
         values, units = self.encoder(x).relu().topk(K, sorted=False)
         return self.decoder(x.new_zeros(len(x), self.decoder.in_features).scatter(1, units, values))
 

@@ -5,11 +5,9 @@ import copy
 import pytest
 import torch
 
-from embudo import MLP, SGD, Adam, Autoencoder, BatchTopK, GaussianNoise, L1, MaskingNoise, TopK, Training
-from embudo.engine.fitting import make_step
+from embudo import MLP, SGD, Adam, Autoencoder, BatchTopK, GaussianNoise, MaskingNoise, TopK, Training
 from embudo.engine.sparse_step import SparseStep
 from embudo.engine.step import AutogradStep
-from embudo.nn import active
 from embudo.nn.sparsity import DEAD_AFTER
 
 N, M = 12, 2100  # units that no block divides
@@ -27,7 +25,7 @@ def steps(ae: Autoencoder, silent: int = 0) -> tuple[SparseStep, AutogradStep]:
     assert type(sparse) is SparseStep
     for rule in sparse.objective.rules:
         rule.done = 1.0
-        rule.silent_steps[: silent] = DEAD_AFTER
+        rule.silent_steps[:silent] = DEAD_AFTER
     dense = AutogradStep(copy.deepcopy(sparse.objective), training, sparse.runtime)
     dense.objective.generator.set_state(sparse.objective.generator.get_state())
     for step in (sparse, dense):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 from embudo.engine.objective import Objective, Reconstruction
 from embudo.engine.runtime import Runtime
 from embudo.engine.step import AutogradStep
-from embudo.nn.active import SparseCode, few_speak, set_sum, sparse_encoder
 from embudo.nn.activations import derivative
+from embudo.nn.active import SparseCode, SparseEncoder, few_speak, set_sum, sparse_encoder
 from embudo.nn.layers import Dense, TiedDense
 from embudo.parts.training import Training
 
@@ -19,10 +20,11 @@ from embudo.parts.training import Training
 class SparseStep(AutogradStep):
     """A step of which the encoder's product alone is as large as the code is wide.
 
-    A code is what its units say, by whom. The decoder's first layer sums the rows of its weight W, one a unit, that belong
-    to units that speak. With r the gradient of that sum, the gradient of what a unit says is the product of r and the
-    unit's row; the gradient of W, ``h^T r``, is a sum of few rows of r for each unit, which lie together once values are
-    sorted by units; that of the encoder's weight likewise. Layers before and after are differentiated by autograd.
+    A code is what its units say, and by whom. The decoder's first layer sums those rows of its weight W, one for each
+    unit, that belong to units that speak. With r the gradient of that sum, the gradient of what a unit says is the
+    product of r and its row; that of W, ``h^T r``, is for each unit a sum of few rows of r, which lie together once
+    values are sorted by units; that of the encoder's weight likewise. Layers before the encoder's last and after the
+    decoder's first are differentiated automatically.
 
     Parameters
     ----------
@@ -30,24 +32,21 @@ class SparseStep(AutogradStep):
         As of `TrainingStep`.
     """
 
-    objective: Reconstruction
-
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
         super().__init__(objective, training, runtime)
-        network = self.objective.network
-        found = sparse_encoder(network)
-        assert found is not None, "suits"
-        self.before, self.encoder = found
-        self.decoder: Dense | TiedDense = network.decoder[0]
-        output = network.decoder if self.objective.logits is None else self.objective.logits
-        self.after = output[1:]
-        self.encoder_grad = torch.empty_like(self.encoder.layer.weight)
+        self.reconstruction = cast("Reconstruction", objective)
+        network, logits = self.reconstruction.network, self.reconstruction.logits
+        self.before, self.encoder = cast("tuple[nn.Sequential, SparseEncoder]", sparse_encoder(network))
+        self.decoder = cast("Dense | TiedDense", network.decoder[0])
+        output = cast("nn.Sequential", network.decoder if logits is None else logits)
+        self.after = nn.Sequential(*list(output)[1:])
         # a row for each unit: fused optimizers are slow where memory has another order
         self.rows = nn.Parameter(self.decoder.weight.detach().t())
-        self.rows_grad = torch.empty_like(self.rows) if isinstance(self.decoder, Dense) else self.encoder_grad
         self.optimizer = training.optimizer.build(
             self.rows if parameter is self.decoder.weight else parameter for parameter in self.parameters
         )
+        self.encoder_grad = torch.empty_like(self.encoder.layer.weight)
+        self.rows_grad = torch.empty_like(self.rows) if isinstance(self.decoder, Dense) else self.encoder_grad
 
     @classmethod
     def suits(cls, objective: Objective, runtime: Runtime) -> bool:
@@ -55,8 +54,9 @@ class SparseStep(AutogradStep):
         return (
             type(objective) is Reconstruction
             and not objective.penalties
+            and len(objective.rules) == 1
             and sparse_encoder(objective.network) is not None
-            and isinstance(objective.network.decoder[0], Dense | TiedDense)
+            and objective.network.takes_sparse_codes
             and runtime.device.type == "cpu"
             and not runtime.bfloat16
         )
@@ -64,14 +64,13 @@ class SparseStep(AutogradStep):
     @torch.enable_grad()
     def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""
-        objective, rule = self.objective, self.encoder.rule
-        self.objective.zero_grad(set_to_none=True)
+        objective, rule = self.reconstruction, self.encoder.rule
+        objective.zero_grad(set_to_none=True)
         if not few_speak(rule, rule.k_now):  # annealing has only begun
             terms = super().differentiate(x, target)
             if isinstance(self.decoder, Dense):
-                self.rows.grad = self.decoder.weight.grad.t()
+                self.rows.grad = cast("Tensor", self.decoder.weight.grad).t()
             return terms
-        target = target[:, : x.shape[1]]
         x_in, emphasis = objective.corrupted(x)
         given = self.before(x_in)
         code = self.encoder.encode(given.detach())
@@ -91,7 +90,7 @@ class SparseStep(AutogradStep):
         return terms
 
     def _summed(self, code: SparseCode) -> Tensor:
-        """Return the sums of rows of the decoder, whose gradient, and that of the code's values, backward keeps."""
+        """Return sums of the decoder's rows; backward keeps their gradient, and that of the code's values."""
         code.values.requires_grad_()
         summed = code.times(self.rows.detach())
         summed.retain_grad()
@@ -103,16 +102,16 @@ class SparseStep(AutogradStep):
 
     @torch.no_grad()
     def _finish(self, given: Tensor, passes: list[tuple[SparseCode, Tensor]]) -> None:
-        """Set the gradient of the two layers beside the code, and of what comes before."""
-        layer = self.encoder.layer
-        to_encoder, to_decoder = [], []
-        layer.bias.grad, given_grad = torch.zeros_like(layer.bias), torch.zeros_like(given)
+        """Set the gradient of the two layers beside the code, and of what comes before them."""
+        layer, to_encoder, to_decoder = self.encoder.layer, [], []
+        bias_grad, given_grad = torch.zeros_like(layer.bias), torch.zeros_like(given)
         for code, summed in passes:
-            grad = code.values.grad * derivative(self.encoder.activation, code.values.detach(), lambda: None)
+            values = code.values.detach()
+            grad = cast("Tensor", code.values.grad) * derivative(self.encoder.activation, values, lambda: given)
             by_unit, order = code.transposed()
-            to_decoder.append((by_unit, summed.grad))
+            to_decoder.append((by_unit, cast("Tensor", summed.grad)))
             to_encoder.append((dataclasses.replace(by_unit, values=grad[order]), given))
-            layer.bias.grad.add_(code.units.bincount(grad, minlength=code.n_components))
+            bias_grad += code.units.bincount(grad, minlength=code.n_components)
             if given.requires_grad:
                 given_grad += dataclasses.replace(code, values=grad).times(layer.weight)
         if isinstance(self.decoder, TiedDense):
@@ -120,8 +119,7 @@ class SparseStep(AutogradStep):
         else:
             set_sum(self.encoder_grad, to_encoder)
             set_sum(self.rows_grad, to_decoder)
-            self.rows.grad = self.rows_grad
-            self.decoder.weight.grad = self.rows_grad.t()
-        layer.weight.grad = self.encoder_grad
+            self.rows.grad, self.decoder.weight.grad = self.rows_grad, self.rows_grad.t()
+        layer.weight.grad, layer.bias.grad = self.encoder_grad, bias_grad
         if given.requires_grad:
             given.backward(given_grad)

@@ -71,8 +71,8 @@ class Autoencoder(BaseAutoencoder):
         Whether `transform` returns a SciPy CSR matrix, for codes that are mostly 0.
     init : {"auto", "pca", "dictionary"}, default="auto"
         First weights: drawn at random to suit each activation, or PCA's solution, for a network of one linear
-        layer each way; or "dictionary", for wide codes of one layer each way: directions drawn at random from the geometric
-        median of X, at norm 1, which encoder and decoder begin with alike [4]_.
+        layer each way; or "dictionary", for wide codes of one layer each way: random directions of norm 1 from the
+        geometric median of X, the same in encoder and decoder [4]_.
     training : Training or None, default=None
         How long, in what steps and where to train. None is ``Training()``.
     random_state : int, RandomState or None, default=None

@@ -128,5 +128,6 @@ def passed(
 
 def sparse_code(rows: Matrix, runtime: Runtime) -> SparseCode:
     """Return a few rows of a CSR matrix as a code."""
-    values, units, starts = (torch.from_numpy(array).to(runtime.device) for array in (rows.data, rows.indices, rows.indptr))
-    return SparseCode(values.to(runtime.dtype), units.long(), starts.long(), rows.shape[1])
+    values, *where = (torch.from_numpy(a).to(runtime.device) for a in (rows.data, rows.indices, rows.indptr))
+    units, starts = (indices.long() for indices in where)
+    return SparseCode(values.to(runtime.dtype), units, starts, rows.shape[1])

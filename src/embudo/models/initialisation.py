@@ -53,8 +53,8 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     init : {"auto", "pca", "dictionary"}
         "auto" draws weights that suit each activation, and lets the output begin near the mean of X.
         "dictionary", for one layer each way with activation s, draws directions of norm 1 for the columns of D and sets
-        ``f(x) = s(D^T (x - m))`` and ``g(h) = D h + m``, m being the geometric median of the scaled X, or of 10,000 evenly
-        spaced samples of it.
+        ``f(x) = s(D^T (x - m))`` and ``g(h) = D h + m``, m being the geometric median of the scaled X, at most of
+        10,000 evenly spaced samples.
         "pca", for one linear layer each way, sets
         ``f(x) = V (x - mean)`` and ``g(h) = V^T h + mean``, the rows of V being the principal axes of the scaled X.
     X : array, CSR matrix or stream of shape (n_samples, n_features)

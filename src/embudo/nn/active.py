@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from embudo.nn.activations import forward_and_backward
+from embudo.nn.activations import forward_and_backward, is_elementwise
 from embudo.nn.layers import Dense
 from embudo.nn.sparsity import BatchTopKModule, SparsityModule, TopKModule, largest
 
@@ -144,7 +144,8 @@ class SparseEncoder:
 
     def _blocks(self, x: Tensor, chosen: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what units put out for blocks of samples, and what they are compared by; the next overwrites both."""
-        weight, bias = self.layer.weight, self.layer.bias
+        weight: Tensor = self.layer.weight
+        bias: Tensor = self.layer.bias
         if chosen is not None:
             weight, bias = weight[chosen], bias[chosen]
         shape = 1 + self.rule.by_magnitude, min(BLOCK_ROWS, len(x)), len(bias)
@@ -162,7 +163,9 @@ def sparse_encoder(network: Network) -> tuple[nn.Sequential, SparseEncoder] | No
     None where few units do not speak, or where what they say does not tell the slope of the activation.
     """
     layers = list(network.encoder)
-    activation = None if isinstance(layers[-1], Dense) else layers.pop()
-    if not few_speak(network.sparsity) or not isinstance(layers[-1], Dense) or isinstance(activation, nn.GELU):
+    activation = layers.pop() if is_elementwise(layers[-1]) else None
+    last = layers.pop()
+    if not few_speak(network.sparsity) or not isinstance(last, Dense) or isinstance(activation, nn.GELU):
         return None
-    return network.encoder[: len(layers) - 1], SparseEncoder(layers[-1], activation, network.sparsity)
+    rule = cast("TopKModule | BatchTopKModule", network.sparsity)
+    return nn.Sequential(*layers), SparseEncoder(last, activation, rule)

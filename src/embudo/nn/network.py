@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class Network(nn.Module):
     def decode(self, code: Tensor | SparseCode) -> Tensor:
         """Return the scaled reconstructions, shape (n, n_features), of codes."""
         if isinstance(code, SparseCode):
-            first = self.decoder[0]
+            first = cast("Dense | TiedDense", self.decoder[0])
             y: Tensor = self.decoder[1:](code.times(first.weight.t()) + first.bias)
         else:
             y = self.decoder(code)

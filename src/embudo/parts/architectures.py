@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from embudo.errors import InvalidParameter, check_choice, check_number
 from embudo.nn.activations import ACTIVATIONS
@@ -14,6 +14,8 @@ from embudo.parts.part import Part
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from embudo.nn.layers import Layer
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -78,8 +80,8 @@ class MLP(Architecture):
         Activation of the hidden layers. The code's and the output's are the estimator's
         ``code_activation`` and ``output_activation``.
     unit_norm : bool, default=False
-        Whether, in a decoder, the weights that each unit of the code sends out are scaled to norm 1 after every step: so
-        that codes cannot shrink at the cost of weights that grow [1]_. A decoder that mirrors an encoder has it too.
+        Whether, in a decoder, the weights that each unit of the code sends out are scaled to norm 1 after every step:
+        codes cannot shrink while weights grow [1]_. A decoder that mirrors an encoder has it too.
 
     Raises
     ------
@@ -131,7 +133,7 @@ class MLP(Architecture):
     ) -> nn.Sequential:
         """Return the layers from codes to samples."""
         layers = self._stack((n_components, *self.hidden, math.prod(sample_shape)), activation, tied_to)
-        layers[0].unit_norm = self.unit_norm
+        cast("Layer", layers[0]).unit_norm = self.unit_norm
         return layers
 
     def _stack(self, sizes: tuple[int, ...], activation: str, tied_to: nn.Sequential | None = None) -> nn.Sequential:
