@@ -102,6 +102,7 @@ def product(x: Tensor, n_units: int) -> Step:
     return lambda: torch.addmm(layer.bias, x, layer.weight.t(), out=out)
 
 
+PRODUCT = "the encoder's product alone"
 SYSTEMS: dict[str, Callable[[Tensor, int], Step] | None] = {
     "embudo": None,
     "PyTorch": pytorch,
@@ -109,7 +110,7 @@ SYSTEMS: dict[str, Callable[[Tensor, int], Step] | None] = {
     "SAELens": sae_lens,
     "SAELens, sparse activations": lambda x, n_units: sae_lens(x, n_units, sparse=True),
     "dictionary_learning": dictionary_learning,
-    "the encoder's product alone": product,
+    PRODUCT: product,
 }
 PEERS = {"SAELens": "sae_lens", "SAELens, sparse activations": "sae_lens", "dictionary_learning": "dictionary_learning"}
 
