@@ -62,12 +62,12 @@ def test_units_of_a_transformer(tmp_path, monkeypatch, capsys):
     (tmp_path / "config.json").write_text(json.dumps({"num_attention_heads": 2, "layer_norm_eps": 1e-12}))
     (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
     (tmp_path / "text.txt").write_text("The wind of the seaside. Gulls!\n" * 200)
-    options = f"{tmp_path}/text.txt --model {tmp_path} --layer 2 --units 40 --active 3 --epochs 100"
+    options = f"{tmp_path}/text.txt --model {tmp_path} --layer 2 --units 40 --active 3 --epochs 50"
     monkeypatch.setattr(sys, "argv", ["transformer_units.py", *options.split()])
     names = runpy.run_path(str(EXAMPLES / "transformer_units.py"), run_name="__main__")
     out = capsys.readouterr().out
     assert "1,764 pieces, 8 features" in out  # 14 windows of 126
-    assert float(re.search(r"FVU (\S+),", out)[1]) < 0.2
+    assert float(re.search(r"FVU (\S+),", out)[1]) < 0.5
     assert re.search(r"L0 3\.0$", out, re.MULTILINE)
     assert "Units that fire on one piece" in out
     codes = scipy.sparse.csr_matrix([[1.0, 2.0, 0.0], [0.0, 2.0, 0.0], [3.0, 0.0, 0.0]])
