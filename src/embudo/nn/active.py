@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -149,10 +150,12 @@ class SparseEncoder:
         if chosen is not None:
             weight, bias = weight[chosen], bias[chosen]
         shape = 1 + self.rule.by_magnitude, min(BLOCK_ROWS, len(x)), len(bias)
-        if self.buffer.shape != shape:
-            self.buffer = weight.new_empty(shape)
+        size = math.prod(shape)
+        if len(self.buffer) < size:
+            self.buffer = weight.new_empty(size)
+        buffer = self.buffer[:size].view(shape)
         for rows in x.split(BLOCK_ROWS):
-            block = self.buffer[:, : len(rows)]
+            block = buffer[:, : len(rows)]
             pre = self.activate(torch.addmm(bias, rows, weight.t(), out=block[0]))
             yield pre, torch.abs(pre, out=block[1]) if self.rule.by_magnitude else pre
 
