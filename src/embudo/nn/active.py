@@ -19,10 +19,10 @@ from embudo.nn.sparsity import BatchTopKModule, SparsityModule, TopKModule, larg
 if TYPE_CHECKING:
     from embudo.nn.network import Network
 
-#: units below which dense products are as fast
+#: units below which dense products are as fast, in batches of 32
 WIDE = 2048
-#: units that there must be for each one that speaks
-SPARSE = 32
+#: units, for each one that speaks, below which they are
+SPARSE = 16
 #: samples whose units are computed at a time, and units whose gradient is: few enough to stay in cache
 BLOCK_ROWS, BLOCK_UNITS = 256, 2048
 
