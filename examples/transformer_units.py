@@ -39,7 +39,8 @@ class WordPieces:
 
     def __call__(self, text):
         """Return the numbers of the pieces of a text."""
-        return [i for word in re.findall(r"[^\W_]+|[^\w\s]|_", text.lower()) for i in self.of_word(word)]
+        words = re.findall(r"[^\W_]+|[^\w\s]|_", text.lower())
+        return [i for word in words for i in self.of_word(word)]
 
     def of_word(self, word):
         """Return the numbers of the pieces of a word."""
@@ -142,7 +143,7 @@ def main():
     else:
         from pydoc_data.topics import topics
 
-        text = "\n".join(topics.values())
+        text = re.sub(r"([^\w\s])\1+", r"\1", "\n".join(topics.values()))  # without the lines of its tables
     pieces, X = activations(text, folder, arguments.layer)
     print(f"{len(X):,} pieces, {X.shape[1]} features")
 
@@ -165,11 +166,11 @@ def main():
     rarely = len(X) / np.median(fires[fires > 0])
     print(f"dead units: {np.mean(fires == 0):.1%}; the median unit fires on a piece in {rarely:,.0f}")
     kinds = selectivity(codes, pieces)
-    often = fires >= 20
+    rare = (fires >= 20) & (fires < len(X) / 100)
     for title, chosen in (("on one piece", kinds < 1.5), ("on several pieces alike", (kinds > 3) & (kinds < 8))):
-        units = np.flatnonzero(often & chosen)
+        units = np.flatnonzero(rare & chosen)
         print(f"\nUnits that fire {title}: {len(units):,}")
-        for unit in units[np.argsort(-fires[units])][:: max(1, len(units) // 6)][:6]:
+        for unit in units[np.argsort(-fires[units])][:: max(1, len(units) // 8)][:8]:
             print(f"  unit {unit}, {fires[unit]:,} times")
             show(unit, codes, pieces)
 
