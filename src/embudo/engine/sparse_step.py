@@ -32,6 +32,8 @@ class SparseStep(AutogradStep):
         As of `TrainingStep`.
     """
 
+    takes_shares = False  # the largest units of a batch are looked for here alone
+
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
         super().__init__(objective, training, runtime)
         self.reconstruction = cast("Reconstruction", objective)
