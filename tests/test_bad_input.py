@@ -176,7 +176,7 @@ PARAMETERS = {
         r"^loss=\"cross_entropy\" measures probabilities, but output_activation='identity' .*: set output_activation=",
     ),
     "an unknown scale": ({"scale": "standart"}, r"scale must be one of .*\(did you mean 'standard'\?\)"),
-    "an unknown init": ({"init": "PCA"}, r"init must be one of 'auto', 'pca'; got 'PCA'"),
+    "an unknown init": ({"init": "PCA"}, r"init must be one of 'auto', 'pca', 'dictionary'; got 'PCA'"),
     "PCA for more components than features": (
         {"init": "pca", "n_components": 7},
         r"^init=\"pca\" finds at most 6 components in 30 samples of 6 features; got n_components=7",
@@ -188,6 +188,10 @@ PARAMETERS = {
     "PCA for a network that is not linear": (
         {"init": "pca", "code_activation": "relu"},
         r"^init=\"pca\" needs a network that is linear: no hidden layers",
+    ),
+    "a dictionary that is deep": (
+        {"init": "dictionary", "encoder": MLP(4)},
+        r"^init=\"dictionary\" needs one layer each way: no hidden layers, and output_activation \"identity\"",
     ),
     "tied to another decoder": (
         {"tied": True, "encoder": MLP(4), "decoder": MLP(5)},

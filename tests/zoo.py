@@ -87,7 +87,13 @@ AUTOENCODERS = {
         random_state=0,
     ),
     "batch_k_sparse": Autoencoder(
-        80, code_activation="relu", sparsity=BatchTopK(10, by="value"), training=QUICK, random_state=0
+        80,
+        decoder=MLP(unit_norm=True),
+        code_activation="relu",
+        sparsity=BatchTopK(10, by="value"),
+        init="dictionary",
+        training=QUICK,
+        random_state=0,
     ),
     "jump_relu": Autoencoder(
         80, encoder=MLP(30), sparsity=JumpReLU(0.02), penalty=L2(0.01), training=QUICK, random_state=0

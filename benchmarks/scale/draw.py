@@ -13,6 +13,7 @@ import matplotlib as mpl
 from common import RESULTS
 from matplotlib.figure import Figure
 from tables import Content, fill, groups, span, table
+from wide import PEERS, PRODUCT
 
 HERE = Path(__file__).parent
 
@@ -104,6 +105,43 @@ def kills(content: Content) -> str:
     )
 
 
+def wide(content: Content) -> str:
+    head = (
+        "features to units",
+        "system",
+        "ms a step, median",
+        "least",
+        "embudo is times as fast",
+        "peak, MiB",
+        "above weights, gradient and moments",
+        "embudo's share of that",
+    )
+    found = groups(content["results"], "size", "system")
+
+    def time_of(size: str, system: str) -> float:
+        return statistics.median(seconds for run in found[size, system] for seconds in run["seconds"])
+
+    def above(size: str, system: str) -> float:
+        return statistics.median(run["peak_mib"] - run["state_mib"] for run in found[size, system])
+
+    rows = []
+    for (size, system), runs in sorted(found.items(), key=lambda item: (item[0][0], -time_of(*item[0]))):
+        trains = system != PRODUCT
+        rows.append(
+            (
+                size,
+                f"{system} {content['peers'][PEERS[system]]}" if system in PEERS else system,
+                f"{1000 * time_of(size, system):,.0f}",
+                f"{min(1000 * seconds for run in runs for seconds in run['seconds']):,.0f}",
+                f"{time_of(size, system) / time_of(size, 'embudo'):.2f}",
+                f"{statistics.median(run['peak_mib'] for run in runs):,.0f}" if trains else "",
+                f"{above(size, system):,.0f}" if trains else "",
+                f"{above(size, 'embudo') / above(size, system):.2f}" if trains else "",
+            )
+        )
+    return table(head, rows)
+
+
 def draw_curves(content: Content) -> None:
     """Draw the losses of one process as lines and those of two as rings, in results/scale_processes.svg."""
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "embudo"}
@@ -124,6 +162,6 @@ def draw_curves(content: Content) -> None:
 
 
 if __name__ == "__main__":
-    drawings = {"memory": memory, "processes": processes, "growth": growth, "kills": kills}
+    drawings = {"memory": memory, "processes": processes, "growth": growth, "kills": kills, "wide": wide}
     fill(HERE / "README.md", {name: (f"scale_{name}", drawn_by) for name, drawn_by in drawings.items()})
     draw_curves(json.loads((RESULTS / "scale_processes.json").read_text()))

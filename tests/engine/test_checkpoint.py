@@ -31,6 +31,9 @@ RUNS = {
     "early stopping": Autoencoder(40, sparsity=BatchTopK(5), training=EARLY),
     "revival": Autoencoder(100, sparsity=REVIVED, training=Training(2 * DEAD_AFTER // 7 + 1, batch_size=32)),
     "mean activation": Autoencoder(60, penalty=KLSparsity(0.1, running=0.9), **SIGMOIDS, training=QUICK),
+    "wide": Autoencoder(
+        2100, decoder=MLP(unit_norm=True), sparsity=TopK(5, anneal=0.4), training=Training(4, batch_size=50, clip=1.0)
+    ),
     "jump_relu": COMPOSITIONS["jump_relu"],
     "probes": COMPOSITIONS["contractive_probes"],
     "float64": COMPOSITIONS["float64"],

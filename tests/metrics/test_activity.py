@@ -25,6 +25,7 @@ def test_blocks_come_to_the_measures_of_the_whole(kind):
     np.testing.assert_allclose(activity.mean_activation, CODES.mean(axis=0), rtol=1e-6)
     assert activity.l0 == pytest.approx((CODES != 0).sum(axis=1).mean())
     assert activity.dead_units == 1
+    assert activity.dead_share == 1 / 7
     assert activity.saturation == pytest.approx(((CODES < 0.05) | (CODES > 0.95)).mean())
 
 

@@ -56,7 +56,7 @@ def test_units_that_speak_are_counted():
     facts, codes = ae.diagnose(X), ae.transform(X)
     spoken = codes != 0
     assert facts["l0"] == 5
-    assert facts["dead_units"] == (~spoken.any(axis=0)).sum() > 0
+    assert facts["dead_units"] == 100 * facts["dead_share"] == (~spoken.any(axis=0)).sum() > 0
     assert facts["mean_activation"] == pytest.approx(codes.mean(), rel=1e-4)
     density = spoken.mean(axis=0)
     assert facts["density"] == pytest.approx({"min": 0, "median": np.median(density), "max": density.max()})

@@ -5,7 +5,7 @@ import torch
 
 from embudo import BatchTopK, JumpReLU, TopK
 from embudo.errors import InvalidParameter
-from embudo.nn.sparsity import DEAD_AFTER
+from embudo.nn.sparsity import DEAD_AFTER, largest
 
 ROW = torch.tensor([[3.0, -5.0, 0.5, -0.1, 2.0]], dtype=torch.float64)
 
@@ -38,6 +38,16 @@ def test_exactly_k_units_speak_and_none_that_is_silent_is_larger(k, by):
     greatest_silent = size.masked_fill(code != 0, -torch.inf).max(1).values
     assert (least > greatest_silent).all()
     assert torch.equal(code[code != 0], pre[code != 0])
+
+
+@pytest.mark.parametrize(("m", "k"), [(1000, 3), (1003, 7), (64, 1), (100, 100)])
+def test_the_largest_in_groups_are_the_largest_of_all(m, k):
+    size = samples(50, m)
+    size[0] = 0  # all alike
+    size[1] = torch.arange(m)
+    found = largest(size, k)
+    assert found.sort(1).values.diff(dim=1).ne(0).all()  # no unit twice
+    assert torch.equal(size.gather(1, found).sort(1).values, size.topk(k).values.flip(1))
 
 
 def test_gradients_pass_through_kept_units_alone():

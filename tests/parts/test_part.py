@@ -92,7 +92,7 @@ def test_only_the_first_field_is_given_by_position():
     ("part", "deep"),
     [
         (L1(0.1), {"weight": 0.1}),
-        (MLP((3,)), {"hidden": (3,), "activation": "relu"}),
+        (MLP((3,)), {"hidden": (3,), "activation": "relu", "unit_norm": False}),
         (SUM, {"l2": L2(0.5), "l1": L1(0.25), "l2__weight": 0.5, "l1__weight": 0.25}),
     ],
 )

@@ -210,7 +210,7 @@ def model_options(defaults: dict[str, Any]) -> list[Callable[..., Any]]:
         click.option(
             "--sparse-output/--dense-output", default=False, help="Encode to a sparse matrix.", show_default=True
         ),
-        option("--init", Word(["auto", "pca"]), "Where the weights begin."),
+        option("--init", Word(["auto", "pca", "dictionary"]), "Where the weights begin."),
         click.option(
             "--stack",
             "sizes",

@@ -1,4 +1,4 @@
-"""Range, mean and variance of features, from one pass over blocks of samples."""
+"""Where samples lie: range, mean and variance from one pass over blocks of them, and the geometric median."""
 
 from __future__ import annotations
 
@@ -56,3 +56,38 @@ class Moments:
         """Standard deviation of each feature."""
         deviation: np.ndarray = np.sqrt(self._squares / self.n_samples)
         return deviation
+
+
+def geometric_median(rows: np.ndarray, *, tolerance: float = 1e-6, most: int = 100) -> np.ndarray:
+    """Return the point with the least sum of distances to samples, by Weiszfeld's iteration [1]_.
+
+    Unlike the mean, it is not carried off by a few samples that lie far away.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+    tolerance : float, default=1e-6
+        Share of the mean distance by which the last iteration may move it.
+    most : int, default=100
+        Iterations.
+
+    References
+    ----------
+    .. [1] Weiszfeld (1937). Sur le point pour lequel la somme des distances de n points donnés est minimum. Tohoku
+       Mathematical Journal 43.
+
+    Examples
+    --------
+    >>> geometric_median(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.5, 100.0]])).round(2)
+    array([0.5 , 0.81])
+    """
+    median: np.ndarray = rows.mean(axis=0, dtype=np.float64)
+    for _ in range(most):
+        distances = np.linalg.norm(rows - median, axis=1)
+        mean = distances.mean()
+        if mean == 0:
+            break
+        before, median = median, np.average(rows, axis=0, weights=1 / np.maximum(distances, 1e-12 * mean))
+        if np.linalg.norm(median - before) <= tolerance * mean:
+            break
+    return median

@@ -15,12 +15,13 @@ from embudo.engine.loop import BatchSource, train
 from embudo.engine.objective import Objective
 from embudo.engine.progress import Progress
 from embudo.engine.runtime import Runtime
+from embudo.engine.sparse_step import SparseStep
 from embudo.engine.step import AutogradStep, TrainingStep
 from embudo.errors import TrainingDiverged, TrainingInterrupted
 from embudo.parts.training import Training
 
 #: the steps there are, the fastest first; the last suits every objective
-STEPS: tuple[type[TrainingStep], ...] = (ClosedFormStep, AutogradStep)
+STEPS: tuple[type[TrainingStep], ...] = (SparseStep, ClosedFormStep, AutogradStep)
 
 
 def make_step(objective: Objective, training: Training, runtime: Runtime) -> TrainingStep:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from embudo.engine.objective import Objective
 from embudo.engine.runtime import Runtime
+from embudo.nn.layers import Layer
 from embudo.parts.training import Training
 
 
@@ -28,6 +29,7 @@ class TrainingStep:
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
         self.objective, self.training, self.runtime = objective, training, runtime
         self.parameters = list(objective.parameters())
+        self.constrained = [layer for layer in objective.modules() if isinstance(layer, Layer) and layer.unit_norm]
         self.optimizer = training.optimizer.build(self.parameters)
         self.lr = training.optimizer.lr
 
@@ -64,6 +66,8 @@ class TrainingStep:
         if self.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
         self.optimizer.step()
+        for layer in self.constrained:
+            layer.constrain()
         return terms
 
     def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:

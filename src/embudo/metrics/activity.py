@@ -9,7 +9,7 @@ import scipy.sparse
 
 
 class Activity:
-    """What the units of a code do over many samples, which are given a block at a time.
+    """What the units of a code do over many samples, which are given a block at a time, dense or sparse.
 
     Examples
     --------
@@ -26,12 +26,19 @@ class Activity:
 
     def update(self, codes: Any) -> None:
         """Count a block of codes, dense or sparse, of shape (n, n_components)."""
+        n_samples, n_components = codes.shape
+        values = codes
         if scipy.sparse.issparse(codes):
-            codes = codes.toarray()
-        self.n_samples += len(codes)
-        self._spoken = self._spoken + np.count_nonzero(codes, axis=0)
-        self._total = self._total + codes.sum(axis=0, dtype=np.float64)
-        self._extreme += int(np.count_nonzero(codes < 0.05) + np.count_nonzero(codes > 0.95))
+            codes = codes.tocsr()
+            values = codes.data
+            spoken = np.bincount(codes.indices[values != 0], minlength=n_components)
+            total = np.bincount(codes.indices, values, minlength=n_components)
+        else:
+            spoken, total = np.count_nonzero(codes, axis=0), codes.sum(axis=0, dtype=np.float64)
+        self.n_samples += n_samples
+        self._spoken, self._total = self._spoken + spoken, self._total + total
+        silent = n_samples * n_components - values.size
+        self._extreme += int(silent + np.count_nonzero(values < 0.05) + np.count_nonzero(values > 0.95))
 
     @property
     def density(self) -> np.ndarray:
@@ -48,6 +55,11 @@ class Activity:
     def dead_units(self) -> int:
         """Number of units that speak on no sample."""
         return int((self.density == 0).sum())
+
+    @property
+    def dead_share(self) -> float:
+        """Share of the units that speak on no sample."""
+        return self.dead_units / self.density.size
 
     @property
     def mean_activation(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from embudo.engine.runtime import check_memory, resolve_runtime
 from embudo.errors import InvalidParameter, check_choice, check_number
 from embudo.models.base import BaseAutoencoder
 from embudo.models.composed import cpu_weights
-from embudo.models.initialisation import INITS, check_pca, initialise_network
+from embudo.models.initialisation import INITS, check_init, initialise_network
 from embudo.nn.activations import ACTIVATIONS
 from embudo.nn.network import Network
 from embudo.parts.architectures import MLP, Architecture
@@ -70,9 +70,10 @@ class Autoencoder(BaseAutoencoder):
         it can.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR matrix, for codes that are mostly 0.
-    init : {"auto", "pca"}, default="auto"
+    init : {"auto", "pca", "dictionary"}, default="auto"
         First weights: drawn at random to suit each activation, or PCA's solution, for a network of one linear
-        layer each way.
+        layer each way; or "dictionary", for wide codes of one layer each way: random directions of norm 1 from the
+        geometric median of X, the same in encoder and decoder [4]_.
     training : Training or None, default=None
         How long, in what steps and where to train. None is ``Training()``.
     random_state : int, RandomState or None, default=None
@@ -113,6 +114,7 @@ class Autoencoder(BaseAutoencoder):
     .. [2] Baldi and Hornik (1989). Neural networks and principal component analysis: learning from examples
        without local minima. Neural Networks 2.
     .. [3] Hinton and Salakhutdinov (2006). Reducing the dimensionality of data with neural networks. Science 313.
+    .. [4] Gao et al. (2024). Scaling and evaluating sparse autoencoders. arXiv:2406.04093.
 
     Examples
     --------
@@ -265,8 +267,8 @@ class Autoencoder(BaseAutoencoder):
                 f"tied=True needs a decoder that mirrors the encoder; got encoder={self.encoder_!r} and "
                 f"decoder={self.decoder_!r}: leave decoder=None."
             )
-        if self.init == "pca":
-            check_pca(self.encoder_, self.decoder_, (self.code_activation, self.output_activation))
+        if self.init != "auto":
+            check_init(self.init, self.encoder_, self.decoder_, (self.code_activation, self.output_activation))
 
     def _build_network(self) -> Network:
         shape, m = self.sample_shape_ or (self.n_features_in_,), self.n_components_

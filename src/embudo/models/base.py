@@ -311,8 +311,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
             ``fvu`` and ``explained_variance``: of the variance of X, what is left and what is explained.
             ``pca_reconstruction_error``, ``pca_fvu``, ``pca_explained_variance``: those of PCA fitted on X; None
             where it has no such code, and beyond 5000 features.
-            ``l0``, ``dead_units``, ``mean_activation``, ``density``: units that speak a sample, units that never do,
-            mean of the code, and least, median and greatest share of the samples on which a unit speaks.
+            ``l0``, ``dead_units``, ``dead_share``, ``mean_activation``, ``density``: units that speak a sample, units
+            that never do, their share of all, mean of the code, and least, median and greatest share of the samples on
+            which a unit speaks.
             ``saturation``: share of activations under 0.05 or over 0.95, None for codes that can leave (0, 1).
             ``jacobian_norm``: mean Frobenius norm of the encoder's Jacobian; of deep encoders on up to 256 samples.
             ``noise``: for each of `noises`, by its text, the ``fvu`` that is left of the clean X, PCA's

@@ -52,6 +52,7 @@ def diagnose(ae: Autoencoder, X: Matrix, noises: Sequence[Corruption]) -> dict[s
         "pca_explained_variance": None if pca_fvu is None else 1 - pca_fvu,
         "l0": activity.l0,
         "dead_units": activity.dead_units,
+        "dead_share": activity.dead_share,
         "mean_activation": float(activity.mean_activation.mean()),
         "density": {"min": float(density.min()), "median": float(np.median(density)), "max": float(density.max())},
         "saturation": activity.saturation if ae.code_activation == "sigmoid" else None,

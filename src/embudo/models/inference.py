@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import nn
 
@@ -18,6 +19,7 @@ from embudo.data.sources import stream
 from embudo.data.writing import check_rows_file, write_rows
 from embudo.engine.runtime import Runtime
 from embudo.errors import InvalidData
+from embudo.nn.active import SparseCode
 from embudo.nn.convolutional import most_values
 
 #: how much more a value of a feature map counts than a feature where samples are cut into blocks, for maps to stay in
@@ -115,9 +117,10 @@ def outputs(
     runtime = Runtime(weight.device, weight.dtype, bfloat16 and weight.dtype == torch.float32)
     scaler_in = Scaler(None) if call == "decode" else scaler
     scaler_out = scaler if call in ("decode", "forward") else Scaler(None)
+    sparse = call == "decode" and scipy.sparse.issparse(X) and network.takes_sparse_codes
     size = block_rows(max(width, MAPS_WEIGH * most_values(network)))
     for where, rows in slices(X, size, "The codes hold" if call == "decode" else "X holds"):
-        x = dense_block(rows, scaler_in, runtime.dtype).to(runtime.device)
+        x = sparse_code(rows, runtime) if sparse else dense_block(rows, scaler_in, runtime.dtype).to(runtime.device)
         with torch.inference_mode(), runtime.autocast():
             y = getattr(network, call)(x).to(runtime.dtype).cpu().numpy()
         result = scaler_out.invert(y.astype(dtype, copy=False))
@@ -133,3 +136,10 @@ def _check_reach(result: np.ndarray, first_row: int) -> None:
     row = first_row + int((~np.isfinite(result)).any(axis=1).argmax())
     wider = "float64 values, or " if result.dtype == np.float32 else ""
     raise InvalidData(f"What the network makes of row {row} is beyond {result.dtype}: pass {wider}smaller ones.")
+
+
+def sparse_code(rows: Matrix, runtime: Runtime) -> SparseCode:
+    """Return a few rows of a CSR matrix as a code."""
+    values, *where = (torch.from_numpy(a).to(runtime.device) for a in (rows.data, rows.indices, rows.indptr))
+    units, starts = (indices.long() for indices in where)
+    return SparseCode(values.to(runtime.dtype), units, starts, rows.shape[1])

@@ -10,6 +10,7 @@ from torch import nn
 
 from embudo.data.arrays import Matrix
 from embudo.data.batches import dense_block
+from embudo.data.moments import geometric_median
 from embudo.data.scaling import Scaler, scaled_means
 from embudo.data.streams import Stream
 from embudo.errors import InvalidParameter
@@ -18,17 +19,24 @@ from embudo.nn.layers import Dense, Layer, TiedDense, initialise
 from embudo.nn.network import Network
 from embudo.parts.architectures import MLP, Architecture
 
-INITS = ("auto", "pca")
+INITS = ("auto", "pca", "dictionary")
+MOST_SAMPLES = 10_000  #: of which the geometric median is found
 
 
-def check_pca(encoder: Architecture, decoder: Architecture, activations: tuple[str, str]) -> None:
-    """Refuse ``init="pca"`` where the network is not linear.
+def check_init(init: str, encoder: Architecture, decoder: Architecture, activations: tuple[str, str]) -> None:
+    """Refuse ``init="pca"`` where the network is not linear, ``init="dictionary"`` where the decoder is not.
 
     Raises
     ------
     InvalidParameter
     """
     one_layer = all(isinstance(part, MLP) and not part.hidden for part in (encoder, decoder))
+    if init == "dictionary":
+        if not one_layer or activations[1] != "identity":
+            raise InvalidParameter(
+                'init="dictionary" needs one layer each way: no hidden layers, and output_activation "identity".'
+            )
+        return
     if not one_layer or activations != ("identity", "identity"):
         raise InvalidParameter(
             'init="pca" needs a network that is linear: no hidden layers, and code_activation and '
@@ -42,8 +50,11 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     Parameters
     ----------
     network : Network
-    init : {"auto", "pca"}
+    init : {"auto", "pca", "dictionary"}
         "auto" draws weights that suit each activation, and lets the output begin near the mean of X.
+        "dictionary", for one layer each way with activation s, draws directions of norm 1 for the columns of D and sets
+        ``f(x) = s(D^T (x - m))`` and ``g(h) = D h + m``, m being the geometric median of the scaled X, at most of
+        10,000 evenly spaced samples.
         "pca", for one linear layer each way, sets
         ``f(x) = V (x - mean)`` and ``g(h) = V^T h + mean``, the rows of V being the principal axes of the scaled X.
     X : array, CSR matrix or stream of shape (n_samples, n_features)
@@ -61,6 +72,12 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
         device = next(network.parameters()).device
         initialise(network, torch.Generator(device).manual_seed(seed))
         prepare_output(network, X, scaler)
+        for layer in network.decoder:
+            if isinstance(layer, Layer):
+                layer.constrain()
+        return
+    if init == "dictionary":
+        _begin_dictionary(network, X, scaler, seed)
         return
     from sklearn.decomposition import PCA
 
@@ -83,6 +100,19 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
         decoder.bias.copy_(mean)
         if not isinstance(decoder, TiedDense):
             decoder.weight.copy_(axes.T)
+
+
+@torch.no_grad()
+def _begin_dictionary(network: Network, X: Matrix, scaler: Scaler, seed: int) -> None:
+    encoder, decoder = cast("Dense", network.encoder[0]), cast("Dense | TiedDense", network.decoder[0])
+    some = X[np.unique(np.linspace(0, X.shape[0] - 1, MOST_SAMPLES).astype(int))]
+    median = torch.from_numpy(geometric_median(dense_block(some, scaler, torch.float64).numpy())).to(encoder.weight)
+    nn.init.normal_(encoder.weight, generator=torch.Generator(encoder.weight.device).manual_seed(seed))
+    encoder.weight.div_(torch.linalg.vector_norm(encoder.weight, dim=1, keepdim=True))
+    encoder.bias.copy_(-(encoder.weight @ median))
+    decoder.bias.copy_(median)
+    if not isinstance(decoder, TiedDense):
+        decoder.weight.copy_(encoder.weight.t())
 
 
 @torch.no_grad()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from embudo.nn.active import SparseCode, few_speak
+from embudo.nn.layers import Dense, TiedDense
 from embudo.nn.sparsity import SparsityModule
 
 
@@ -29,6 +32,9 @@ class Network(nn.Module):
     def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential, sparsity: SparsityModule | None = None) -> None:
         super().__init__()
         self.encoder, self.decoder, self.sparsity = encoder, decoder, sparsity
+        first = decoder[0]
+        if few_speak(sparsity) and isinstance(first, Dense):  # what a unit sends out lies together
+            first.weight.data = first.weight.data.t().contiguous().t()
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the codes h, shape (n, n_components), of scaled samples, shape (n, n_features)."""
@@ -38,10 +44,19 @@ class Network(nn.Module):
         """Return the codes h of what the encoder put out, both of shape (n, n_components)."""
         return pre if self.sparsity is None else self.sparsity.select(pre)
 
-    def decode(self, code: Tensor) -> Tensor:
+    def decode(self, code: Tensor | SparseCode) -> Tensor:
         """Return the scaled reconstructions x', shape (n, n_features), of codes."""
-        y: Tensor = self.decoder(code)
+        if isinstance(code, SparseCode):
+            first = cast("Dense | TiedDense", self.decoder[0])
+            y: Tensor = self.decoder[1:](code.times(first.weight.t()) + first.bias)
+        else:
+            y = self.decoder(code)
         return y
+
+    @property
+    def takes_sparse_codes(self) -> bool:
+        """Whether `decode` takes a `SparseCode`, and it pays."""
+        return few_speak(self.sparsity) and isinstance(self.decoder[0], Dense | TiedDense)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scaled reconstructions x' of scaled samples, both of shape (n, n_features)."""

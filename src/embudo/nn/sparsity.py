@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -62,12 +64,16 @@ class SparsityModule(nn.Module):
         """Set parameters and buffers to their first values."""
         self.done, self.silent_steps = 1.0, None
 
-    @torch.no_grad()
     def observe(self, code: Tensor) -> None:
         """Note which units spoke in this step."""
+        self.note((code != 0).any(0), code)
+
+    @torch.no_grad()
+    def note(self, spoke: Tensor, values: Tensor) -> None:
+        """Note which units spoke in this step, shape (n_components,), and what they said; a 0 is not said."""
         if self.silent_steps is None:
-            self.silent_steps = torch.zeros(self.n_components, dtype=torch.int32, device=code.device)
-        self.silent_steps.add_(1).masked_fill_(self.world.any((code != 0).any(0)), 0)
+            self.silent_steps = torch.zeros(self.n_components, dtype=torch.int32, device=spoke.device)
+        self.silent_steps.add_(1).masked_fill_(self.world.any(spoke), 0)
 
     @property
     def dead(self) -> Tensor | None:
@@ -83,9 +89,38 @@ def sparsity_rules(network: nn.Module) -> list[SparsityModule]:
     return [module for module in network.modules() if isinstance(module, SparsityModule)]
 
 
+def largest(size: Tensor, k: int) -> Tensor:
+    """Return where the k largest entries of each row are, in any order.
+
+    Columns are divided into groups. The k largest entries lie in the k groups with the largest maxima: an entry of
+    another group is no larger than each of those k maxima. So k groups are searched, and not all columns.
+
+    Parameters
+    ----------
+    size : Tensor of shape (n, n_columns)
+    k : int
+
+    Returns
+    -------
+    Tensor of shape (n, k)
+    """
+    n_columns = size.shape[1]
+    depth = math.isqrt(n_columns // k)  # as many groups as candidates
+    if depth < 4:
+        return size.topk(k, sorted=False).indices
+    n_groups = n_columns // depth
+    maxima = size[:, : depth * n_groups].view(-1, depth, n_groups).amax(1)
+    groups = maxima.topk(k, sorted=False).indices
+    columns = torch.arange(0, depth * n_groups, n_groups, device=size.device)
+    candidates = (groups[:, :, None] + columns).flatten(1)
+    rest = torch.arange(depth * n_groups, n_columns, device=size.device).expand(len(size), -1)
+    candidates = torch.cat([candidates, rest], 1)
+    return candidates.gather(1, size.gather(1, candidates).topk(k, sorted=False).indices)
+
+
 def keep_largest(pre: Tensor, k: int, by_magnitude: bool) -> Tensor:
     """Return `pre` with all but the k largest entries of each row set to 0."""
-    indices = (pre.abs() if by_magnitude else pre).topk(k, dim=-1, sorted=False).indices
+    indices = largest(pre.abs() if by_magnitude else pre, k)
     return torch.zeros_like(pre).scatter(-1, indices, pre.gather(-1, indices))
 
 
@@ -121,6 +156,11 @@ class BatchTopKModule(SparsityModule):
         self.k, self.by_magnitude = k, by_magnitude
         self.register_buffer("threshold", torch.zeros(()))
 
+    @property
+    def k_now(self) -> int:
+        """Units of a sample that speak while training, on average."""
+        return self.k
+
     def reset(self) -> None:
         """Forget the threshold."""
         super().reset()
@@ -135,11 +175,11 @@ class BatchTopKModule(SparsityModule):
         return keep_largest(pre.reshape(1, -1), n_kept, self.by_magnitude).view_as(pre)
 
     @torch.no_grad()
-    def observe(self, code: Tensor) -> None:
-        """Note which units spoke in this step, and the smallest of them."""
-        super().observe(code)
-        size = code.abs() if self.by_magnitude else code
-        least = self.world.least(size.masked_fill(code == 0, torch.inf).min().to(self.threshold.dtype))
+    def note(self, spoke: Tensor, values: Tensor) -> None:
+        """Note which units spoke in this step, and the smallest of what they said."""
+        super().note(spoke, values)
+        size = values.abs() if self.by_magnitude else values
+        least = self.world.least(size.masked_fill(values == 0, torch.inf).min().to(self.threshold.dtype))
         mean = torch.where(self.threshold == 0, least, torch.lerp(self.threshold, least, 0.01))
         self.threshold.copy_(torch.where(least.isfinite(), mean, self.threshold))
 

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from embudo.errors import InvalidParameter, check_choice, check_number
 from embudo.nn.activations import ACTIVATIONS
@@ -14,6 +14,8 @@ from embudo.parts.part import Part
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from embudo.nn.layers import Layer
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -77,11 +79,19 @@ class MLP(Architecture):
     activation : {"identity", "relu", "leaky_relu", "gelu", "tanh", "sigmoid", "softplus"}, default="relu"
         Activation of the hidden layers. The code's and the output's are the estimator's
         ``code_activation`` and ``output_activation``.
+    unit_norm : bool, default=False
+        Whether, in a decoder, the weights that each unit of the code sends out are scaled to norm 1 after every step:
+        codes cannot shrink while weights grow [1]_. A decoder that mirrors an encoder has it too.
 
     Raises
     ------
     InvalidParameter
         If a size is not a positive integer or the activation is unknown.
+
+    References
+    ----------
+    .. [1] Bricken et al. (2023). Towards monosemanticity: decomposing language models with dictionary learning.
+       Transformer Circuits Thread.
 
     Examples
     --------
@@ -95,6 +105,7 @@ class MLP(Architecture):
     hidden: tuple[int, ...] = ()
     _: dataclasses.KW_ONLY
     activation: str = "relu"
+    unit_norm: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", _sizes(self.hidden))
@@ -107,6 +118,7 @@ class MLP(Architecture):
         for size in self.hidden:
             check_number("A size in MLP.hidden", size, low=1, integer=True)
         check_choice("MLP.activation", self.activation, ACTIVATIONS)
+        check_choice("MLP.unit_norm", self.unit_norm, (True, False))
 
     def mirrored(self) -> MLP:
         """Return the same layers in reverse order."""
@@ -120,7 +132,9 @@ class MLP(Architecture):
         self, n_components: int, sample_shape: tuple[int, ...], activation: str, tied_to: nn.Sequential | None = None
     ) -> nn.Sequential:
         """Return the layers from codes to samples."""
-        return self._stack((n_components, *self.hidden, math.prod(sample_shape)), activation, tied_to)
+        layers = self._stack((n_components, *self.hidden, math.prod(sample_shape)), activation, tied_to)
+        cast("Layer", layers[0]).unit_norm = self.unit_norm
+        return layers
 
     def _stack(self, sizes: tuple[int, ...], activation: str, tied_to: nn.Sequential | None = None) -> nn.Sequential:
         from embudo.nn.layers import dense_stack
