@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse
-import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,12 +18,11 @@ from embudo.data.sparse import stack_rows
 from embudo.data.streams import Stream, divided
 from embudo.engine.fitting import make_step
 from embudo.engine.objective import Reconstruction
-from embudo.engine.progress import say
 from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.models.export import Exportable, Graph, standalone
 from embudo.models.inference import Outcome, gathered, outputs, result_dtype
-from embudo.models.neighbours import layout
+from embudo.models.neighbours import placed
 from embudo.models.path import path_html
 from embudo.nn.network import Network
 from embudo.nn.standalone import Decoder, Encoder, Reconstructor
@@ -153,19 +150,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         rows, targets = learnt
         if isinstance(rows, StreamRows):
             raise InvalidParameter("Neighbours lays all samples out at once, but X is streamed: pass an array.")
-        X = torch.cat([block.cpu() for block in rows.blocks()]).numpy()
-        weight = next(self.module_.parameters())
-        start = None
-        if known:
-            with torch.inference_mode():
-                start = torch.cat([self.module_.encode(block).cpu() for block in rows.blocks()]).numpy()
-        begun = time.perf_counter()
-        places = layout(X, self.n_components_, part.n_neighbors, min_dist=part.min_dist, seed=self.seed_, start=start)
-        say(
-            f"{len(X):,} samples laid out by {part.n_neighbors} neighbours in {time.perf_counter() - begun:.1f} s",
-            self.training_.verbose,
-        )
-        return rows, PlacedRows(targets, torch.from_numpy(places).to(weight))
+        start = self.module_.encode if known else None
+        places = placed(rows, part, self.n_components_, self.seed_, start, self.training_.verbose)
+        return rows, PlacedRows(targets, places.to(next(self.module_.parameters())))
 
     # ------------------------------------------------------------------ using what was learnt
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse
 import torch
 import torch.nn.functional as F
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
 
+from embudo.data.batches import Rows
+from embudo.engine.progress import say
 from embudo.nn.affinity import affinity_logit
+from embudo.parts.penalties import Neighbours
 
 DIRECTIONS = 64  #: in more dimensions than these, candidates are sought along the leading principal directions
 CANDIDATES = 3  #: for each neighbour that is wanted: of MNIST's neighbours 99.9 % are among them
@@ -17,6 +24,38 @@ ITERATIONS = 500
 RATE = 1.0  #: of Adam at the start; it falls to 0
 SPREAD = 5.0  #: standard deviation of the layout at the start, in each dimension
 REPULSION = 5.0  #: what a pair that is drawn at random weighs, beside one of neighbours
+
+
+def placed(
+    rows: Rows,
+    part: Neighbours,
+    n_components: int,
+    seed: int,
+    encode: Callable[[Tensor], Tensor] | None,
+    verbose: bool | str,
+) -> Tensor:
+    """Return where the penalty `part` wants the codes of samples, float32, and say how long that took.
+
+    Parameters
+    ----------
+    rows : Rows
+    part : Neighbours
+    n_components, seed
+        As of `layout`.
+    encode : callable or None
+        Gives the codes from where the samples are laid out; None lays them out anew.
+    verbose : {"auto", True, False}
+        As of `Training`.
+    """
+    X, start = torch.cat([block.cpu() for block in rows.blocks()]).numpy(), None
+    if encode is not None:
+        with torch.inference_mode():
+            start = torch.cat([encode(block).cpu() for block in rows.blocks()]).numpy()
+    begun = time.perf_counter()
+    places = layout(X, n_components, part.n_neighbors, min_dist=part.min_dist, seed=seed, start=start)
+    took = time.perf_counter() - begun
+    say(f"{len(X):,} samples laid out by {part.n_neighbors} neighbours in {took:.1f} s", verbose)
+    return torch.from_numpy(places)
 
 
 def layout(
