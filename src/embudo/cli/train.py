@@ -145,6 +145,7 @@ def _pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, measured: A
     import scipy.sparse
     from sklearn.decomposition import PCA
 
+    from embudo.data.batches import slices
     from embudo.data.streams import Stream
 
     if scipy.sparse.issparse(learnt):
@@ -155,11 +156,14 @@ def _pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, measured: A
     learnt, measured = map(_rows, (learnt, measured))
     if n_components > min(learnt.shape):
         return f"none of {learnt.shape[0]} samples x {learnt.shape[1]} features"
-    z, z_measured = (scaler.apply(rows).astype(np.float32) for rows in (learnt, measured))
     with np.errstate(invalid="ignore"):  # it divides by the variance of all, which may be 0
-        pca = PCA(n_components, random_state=0).fit(z)
-    found = scaler.invert(pca.inverse_transform(pca.transform(z_measured)).astype(np.float64))
-    return f"{np.square(found - measured).sum(axis=1).mean():.5g}"
+        pca = PCA(n_components, random_state=0).fit(scaler.apply(learnt).astype(np.float32, copy=False))
+    total = 0.0
+    for _, rows in slices(measured, 1000):
+        z = scaler.apply(rows).astype(np.float32, copy=False)
+        found = scaler.invert(pca.inverse_transform(pca.transform(z)).astype(np.float64))
+        total += float(np.square(found - rows).sum())
+    return f"{total / len(measured):.5g}"
 
 
 def _rows(X: Any) -> Any:

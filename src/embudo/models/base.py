@@ -364,14 +364,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
             case "encoder":
                 return Graph(Encoder(*pair), lambda X: {"code": encode(X)})
             case "decoder":
-                back = self.inverse_transform
-                return Graph(
-                    Decoder(*pair),
-                    lambda h: {"reconstruction": back(h)},
-                    {"code": ("n",)},
-                    lambda X: (encode(X),),
-                    unit,
-                )
+                back, code = self.inverse_transform, {"code": ("n",)}
+                return Graph(Decoder(*pair), lambda h: {"reconstruction": back(h)}, code, lambda X: (encode(X),), unit)
         return Graph(Reconstructor(*pair), lambda X: {"reconstruction": self.reconstruct(X)}, unit=unit)
 
     def __sklearn_tags__(self) -> Tags:
