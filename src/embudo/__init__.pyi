@@ -4,6 +4,7 @@ from .apps.detection import AnomalyDetector as AnomalyDetector
 from .codec.image_codec import ImageCodec as ImageCodec
 from .data.sources import stream as stream
 from .models.autoencoder import Autoencoder as Autoencoder
+from .models.bulk import BatchEncoder as BatchEncoder
 from .models.persistence import load as load
 from .models.presets import contractive_autoencoder as contractive_autoencoder
 from .models.presets import deep_autoencoder as deep_autoencoder

@@ -36,6 +36,10 @@ class TrainingDiverged(EmbudoError, ArithmeticError):
     """A loss stopped being finite; the estimator keeps the last good weights."""
 
 
+class WorkersFailed(EmbudoError, RuntimeError):
+    """Processes of a cluster that did not do what they were given."""
+
+
 class ExportDiffers(EmbudoError, ArithmeticError):
     """An exported graph that does not compute what the model does; it is not written."""
 

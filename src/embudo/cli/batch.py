@@ -89,12 +89,16 @@ def _distinct(job: Job, seen: set[Path]) -> Path:
 
 def run_jobs(work: Callable[[Job, Any], Result], jobs: Sequence[Job], settings: Any, workers: int) -> list[Result]:
     """Return what `work` makes of each job, in order; progress is shown where stderr is a terminal."""
+    return list(tracked(_results(work, jobs, settings, min(workers, len(jobs))), len(jobs)))
+
+
+def tracked(results: Iterable[Result], total: int) -> Iterable[Result]:
+    """Return the same results; where stderr is a terminal, a bar shows how many of `total` have come."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    done = _results(work, jobs, settings, min(workers, len(jobs)))
-    return list(track(done, "", len(jobs), console=console, transient=True, disable=not console.is_terminal))
+    return track(results, "", total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _results(work: Callable[[Job, Any], Result], jobs: Sequence[Job], settings: Any, workers: int) -> Iterator[Result]:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +240,20 @@ class DataSource:
         if not found.fits:
             return found
         return self.read(path, sample_shape) if readable else found.load()
+
+    def tables(self, paths: Sequence[Path]) -> Any:
+        """Return a stream of several Parquet files, or folders of them."""
+        from embudo.data import streams
+        from embudo.data.sources import tables
+
+        for option, value in {
+            "--key": self.key,
+            "--image-size": self.image_size,
+            "--image-color": self.image_color,
+        }.items():
+            if value is not None:
+                raise InvalidParameter(f"{option} does not go with Parquet files: omit it.")
+        return tables(paths, streams.WINDOW, self.drop)
 
     def _of_images(self, sample_shape: tuple[int, ...] | None) -> tuple[tuple[int, int] | None, str]:
         """Return size and colour that images are brought to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,29 @@ def replaced_whole(path: str | Path) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
+
+
+@contextlib.contextmanager
+def folder_replaced_whole(path: str | Path) -> Iterator[Path]:
+    """Give a folder beside `path` to write into, which takes its place in the end, if nothing was raised.
+
+    Raises
+    ------
+    FileFormatError
+        If the folder around it cannot be written to, or there is a folder already that is not empty.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        temporary = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        Path(temporary).chmod(0o777 & ~_umask())
+        yield Path(temporary)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise FileFormatError(f"Cannot write '{path}': {error.strerror or error}.") from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import math
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -144,6 +145,24 @@ def _parquet_files(path: Path) -> list[Path]:
     return [path] if path.suffix.lower() == ".parquet" else []
 
 
+def tables(paths: Sequence[Path], window: int, drop: tuple[str, ...] = ()) -> ParquetStream:
+    """Return the rows of several Parquet files, or folders of them, one after the other.
+
+    Raises
+    ------
+    FileFormatError
+        If one is missing, or holds none.
+    """
+    files = []
+    for path in paths:
+        with readable(path):
+            if not (found := _parquet_files(path)):
+                raise FileFormatError(f"'{path}' is neither a Parquet file nor a folder of them.")
+            files += [file.absolute() for file in found]
+    with readable(files[0]):
+        return ParquetStream(files, window, drop)
+
+
 def _is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
 
@@ -210,7 +229,7 @@ class ParquetStream(Stream):
         require_pyarrow()
         self.window = window
         self.groups: list[tuple[Path, int]] = []
-        self.counts = []
+        self.counts: list[int] = []
         names: list[str] = []
         dtypes: list[np.dtype[Any]] = []
         self._opened: tuple[Path, Any] | None = None
@@ -231,6 +250,20 @@ class ParquetStream(Stream):
                 self.counts.append(file.metadata.row_group(number).num_rows)
         self.names = self.columns = names
         self.n_features, self.dtype = len(names), np.result_type(*dtypes)
+
+    def cut(self, size: int) -> list[Self]:
+        """Return streams of consecutive row groups, each of at most `size` bytes of samples, or of one group."""
+        pieces: list[Self] = []
+        for group, count in zip(self.groups, self.counts, strict=True):
+            if not count:
+                continue
+            if not pieces or (pieces[-1].shape[0] + count) * self.row_bytes > size:
+                piece = copy.copy(self)
+                piece.groups, piece.counts, piece._opened = [], [], None
+                pieces.append(piece)
+            pieces[-1].groups.append(group)
+            pieces[-1].counts.append(count)
+        return pieces
 
     def part(self, number: int) -> Iterator[np.ndarray]:
         """Yield a row group, decoded a few rows at a time."""
