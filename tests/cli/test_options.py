@@ -49,6 +49,7 @@ ALL_OPTIONS = {
     "device": "cpu",
     "precision": "float64",
     "run_dir": "7",
+    "log_dir": "9",
     "verbose": False,
 }
 EXPECTED = Autoencoder(
@@ -72,6 +73,7 @@ EXPECTED = Autoencoder(
         device="cpu",
         precision="float64",
         run_dir="7",
+        log_dir="9",
         verbose=False,
     ),
 )

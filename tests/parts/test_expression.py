@@ -90,6 +90,7 @@ TRAININGS = st.builds(
     device=st.text(max_size=8),
     precision=st.sampled_from(PRECISIONS),
     run_dir=st.sampled_from([None, "runs/first", "it's"]),
+    log_dir=st.sampled_from([None, "logs"]),
     verbose=st.sampled_from(["auto", True, False]),
 )
 

@@ -50,7 +50,8 @@ TABLE = [
     (lambda: Training(device=0), r'^Training\.device must be a name such as "cpu"; got 0\.$'),
     (lambda: Training(precision="float23"), r"^Training\.precision must be one of .* \(did you mean 'float32'\?\)\.$"),
     *[
-        (lambda v=v: Training(run_dir=v), rf"^Training\.run_dir must be the name of a folder, or None; got {v!r}\.$")
+        (lambda v=v, f=f: Training(**{f: v}), rf"^Training\.{f} must be the name of a folder, or None; got {v!r}\.$")
+        for f in ("run_dir", "log_dir")
         for v in ("", 3, b"runs")
     ],
     (lambda: Training(verbose=2), r"^Training\.verbose must be one of 'auto', True, False; got 2\.$"),

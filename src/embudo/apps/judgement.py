@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,8 +165,7 @@ def variant(
         quick = {"epochs": FEW_STEPS, "steps": None, "batch_size": FEW, "validation_fraction": 0.0, "patience": None}
         trainings = [(k, v) for k, v in copy.get_params().items() if isinstance(v, Training)]
         copy.set_params(**{key: value.with_params(**quick) for key, value in trainings})
-    if training.run_dir is not None:
-        copy.set_params(training__run_dir=Path(training.run_dir, name.replace(" ", "-")))
+    copy.set_params(training=dataclasses.replace(copy.training, **training.folders(name.replace(" ", "-"))))
     if scaled_already:
         scales = [
             k for k, v in copy.get_params().items() if k.rpartition("__")[2] == "scale" and (of_few or v in SCALED)

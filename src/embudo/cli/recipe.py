@@ -34,7 +34,7 @@ PARAMETERS = (
     *("sparsity", "penalty", "loss", "scale", "sparse_output", "init"),
 )
 #: fields of a training that hold for the whole, however it is fine-tuned
-CIRCUMSTANCES = ("validation_fraction", "device", "precision", "run_dir", "verbose")
+CIRCUMSTANCES = ("validation_fraction", "device", "precision", "run_dir", "log_dir", "verbose")
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
@@ -118,7 +118,7 @@ class Recipe:
     @property
     def training_of_a_part(self) -> Training:
         """How a part of the whole is trained: what is held out, and where the state is kept, the whole decides."""
-        return dataclasses.replace(self.training, validation_fraction=0.0, run_dir=None)
+        return dataclasses.replace(self.training, validation_fraction=0.0, run_dir=None, log_dir=None)
 
     @property
     def training_of_the_whole(self) -> Training:
@@ -165,7 +165,8 @@ def recipe_options(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[.
             return verb(recipe=recipe, **options)
 
         trained = field_options(
-            defaults.get("training", Training()), {"optimizer": PartText(), "run_dir": click.Path(), "verbose": False}
+            defaults.get("training", Training()),
+            {"optimizer": PartText(), "run_dir": click.Path(), "log_dir": click.Path(), "verbose": False},
         )
         for add in reversed([*model_options(defaults), trained, *training_options()]):
             decorated = add(decorated)

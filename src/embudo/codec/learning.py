@@ -10,7 +10,6 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -188,8 +187,7 @@ def _train(codec: ImageCodec, stage: str, objective: Objective, rows: tuple[Tens
         rows, validation = (_taken(rows, torch.from_numpy(indices)) for indices in parts)
     n_rows = len(rows[0])
     training = dataclasses.replace(training, batch_size=training.batch_rows(n_rows), epochs=training.n_epochs(n_rows))
-    if training.run_dir is not None:
-        training = dataclasses.replace(training, run_dir=Path(training.run_dir) / stage)
+    training = dataclasses.replace(training, **training.folders(stage))
     codec.history_ = codec.training_history_[stage] = {}
     codec._train(make_step(objective, training, resolve_runtime(training)), rows, training, validation)
 

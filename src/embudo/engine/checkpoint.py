@@ -180,7 +180,9 @@ def fingerprint(
     validation : (Rows, Rows) or None
         Held-out samples and their targets.
     """
-    training = dataclasses.replace(training, device=step.runtime.device.type, run_dir=None, verbose="auto")
+    training = dataclasses.replace(
+        training, device=step.runtime.device.type, run_dir=None, log_dir=None, verbose="auto"
+    )
     digest = hashlib.blake2b(f"{recipe}\n{training}\n{step.objective.generator.initial_seed()}".encode())
 
     def add(tensor: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from embudo.data.batches import Rows
+from embudo.engine.board import Board
 from embudo.engine.checkpoint import Position, RunFolder, fingerprint, restore, state
 from embudo.engine.closed_form import ClosedFormStep
 from embudo.engine.history import History, append
@@ -124,11 +125,13 @@ def run(
         epochs_done=position.epochs,
         open_ended=open_ended,
     )
+    log_dir = training.log_dir if world.rank == 0 else None
     try:
-        with progress:
+        with progress, Board(log_dir, first + position.epochs) as board:
             for epoch in epochs:
                 append(history, epoch)
                 progress.show(epoch)
+                board.show(epoch)
                 position.epochs += 1
                 measured = epoch.validation if training.patience is not None else {}
                 if not measured or position.improve(step.objective.badness(measured), epoch.number):

@@ -197,8 +197,8 @@ class Autoencoder(BaseAutoencoder):
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from one more chunk of data: one pass over X, the optimizer's state kept from call to call.
 
-        The first call decides scaling and first weights. Early stopping, schedule, ``Training.epochs``
-        and ``Training.run_dir`` do not apply.
+        The first call decides scaling and first weights. Early stopping, schedule, ``Training.epochs``,
+        ``Training.run_dir`` and ``Training.log_dir`` do not apply.
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ class Autoencoder(BaseAutoencoder):
             rows.survey()
         if self._step is None:
             self._step = self._make_step()
-        once = dataclasses.replace(self.training_, epochs=1, patience=None, run_dir=None)
+        once = dataclasses.replace(self.training_, epochs=1, patience=None, run_dir=None, log_dir=None)
         self._learn(self._step, (rows, rows), once, None, open_ended=True)
         return self
 

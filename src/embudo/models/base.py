@@ -20,6 +20,7 @@ from embudo.engine.fitting import make_step
 from embudo.engine.objective import Reconstruction
 from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidData, InvalidParameter
+from embudo.models.board import show_samples
 from embudo.models.export import Exportable, Graph, standalone
 from embudo.models.inference import Outcome, gathered, outputs, result_dtype
 from embudo.models.neighbours import placed
@@ -129,6 +130,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         rows = self._placed(self._target_rows(pair), known=open_ended and bool(self.history_))
         validation = None if held_out is None else self._target_rows(held_out)
         self._train(step, rows, training, validation, open_ended=open_ended)
+        if training.log_dir is not None and step.objective.world.rank == 0:
+            show_samples(self, pair[0], training.log_dir)
 
     def _target_rows(self, pair: Pair) -> tuple[Rows, Rows]:
         X, target = pair

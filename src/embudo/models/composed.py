@@ -154,16 +154,15 @@ class Composed(BaseEstimator):
             )
 
     def _kept_under(self, name: str, training: Training) -> Training:
-        """Return `training` with a folder for its state, where this estimator has one."""
-        folder = self.training_.run_dir
-        return training if folder is None else dataclasses.replace(training, run_dir=Path(folder, name))
+        """Return `training` with folders of its own, where this estimator has some."""
+        return dataclasses.replace(training, **self.training_.folders(name))
 
     def _recipe(self) -> str:
         """Return the parameters as text, nested ones too, but for those that do not decide what is learnt.
 
         Functions are named. What `random_state` comes to is known by the first weights and the order of the samples.
         """
-        passing = {"device", "run_dir", "verbose", "random_state"}
+        passing = {"device", "run_dir", "log_dir", "verbose", "random_state"}
         words = {
             name: repr(plain(value)) if isinstance(value, Part) or not callable(value) else _name(value)
             for name, value in self.get_params().items()

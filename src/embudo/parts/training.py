@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable
+from typing import Any
 
 from embudo.errors import InvalidParameter, check_choice, check_number
 from embudo.parts.optimizers import Adam, Optimizer
@@ -19,6 +20,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "warmup_cosine": lambda done: min(done / 0.05, 0.5 * (1 + math.cos(math.pi * max(done - 0.05, 0) / 0.95))),
 }
 
+FOLDERS = ("run_dir", "log_dir")  #: fields that name a folder for what is kept of a training
 PRECISIONS = ("auto", "float32", "float64", "bfloat16")
 
 
@@ -59,6 +61,10 @@ class Training(Part):
         again with the same data, parameters and `random_state`, a training that was stopped, or killed, goes on
         where it was, and on the same machine ends in the same weights; a finished one returns at once. Functions of
         one's own count by their names. Of several processes the first one reads and writes it.
+    log_dir : str, Path or None, default=None
+        Folder in which TensorBoard finds losses, learning rate and speed of each epoch, and in the end codes, and
+        images with their reconstructions; one for each training, made where it is missing. Needs
+        ``pip install "embudo[tensorboard]"``. Of several processes the first one writes it.
     verbose : {"auto", True, False}, default="auto"
         Progress: a bar on a terminal, an updating line in a notebook, plain lines in a log. "auto" shows it
         where somebody looks on, that is, not in logs, and only for a fit that takes more than a second.
@@ -87,11 +93,13 @@ class Training(Part):
     device: str = "auto"
     precision: str = "auto"
     run_dir: str | os.PathLike[str] | None = None
+    log_dir: str | os.PathLike[str] | None = None
     verbose: bool | str = "auto"
 
     def __post_init__(self) -> None:
-        if isinstance(self.run_dir, os.PathLike):
-            object.__setattr__(self, "run_dir", os.fspath(self.run_dir))
+        for name in FOLDERS:
+            if isinstance(folder := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(folder))
         super().__post_init__()
 
     def validate(self) -> None:
@@ -115,9 +123,16 @@ class Training(Part):
         if not isinstance(self.device, str):
             raise InvalidParameter(f'Training.device must be a name such as "cpu"; got {self.device!r}.')
         check_choice("Training.precision", self.precision, PRECISIONS)
-        if self.run_dir is not None and (not isinstance(self.run_dir, str) or not self.run_dir):
-            raise InvalidParameter(f"Training.run_dir must be the name of a folder, or None; got {self.run_dir!r}.")
+        for name in FOLDERS:
+            folder = getattr(self, name)
+            if folder is not None and (not isinstance(folder, str) or not folder):
+                raise InvalidParameter(f"Training.{name} must be the name of a folder, or None; got {folder!r}.")
         check_choice("Training.verbose", self.verbose, ("auto", True, False))
+
+    def folders(self, name: str) -> dict[str, Any]:
+        """Return the folders of a part of this training by their fields: those below its own that are called `name`."""
+        own = {field: getattr(self, field) for field in FOLDERS}
+        return {field: os.path.join(folder, name) for field, folder in own.items() if folder is not None}  # noqa: PTH118
 
     def batch_rows(self, n_samples: int) -> int:
         """Return the batch size for `n_samples` training samples."""
