@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from embudo import AnomalyDetector, Autoencoder, Training
@@ -59,10 +60,25 @@ def test_what_is_not_explored_is_refused(refused, shown, digits, model, files, t
     assert not shown
 
 
-def test_a_training_that_is_watched(embudo, monkeypatch, files, tmp_path):
+@pytest.mark.parametrize(
+    ("verb", "data", "ending", "options"),
+    [
+        ("train", "digits.npy", ".safetensors", "--epochs 2 -q"),
+        ("classify train", "labelled.csv", ".safetensors", "--labels kind --epochs 2 --components 4 -q"),
+        ("detect fit", "digits.npy", ".safetensors", "--contamination 0 --steps 4 -q"),
+        ("map", "digits.npy", ".html", "--epochs 2 -q"),
+        ("train-codec", "images", ".safetensors", "--method linear --block 4"),
+    ],
+)
+def test_a_training_that_is_watched(embudo, monkeypatch, files, tmp_path, verb, data, ending, options):
     monkeypatch.setattr(watching, "PATIENCE", 0.1)
-    output = tmp_path / "model.safetensors"
-    done = embudo("train", files / "digits.npy", "-o", output, "--epochs", 2, "--watch", "--no-browser", "-q")
+    noted = []
+    monkeypatch.setattr(watching.Watch, "note", lambda watch, stage, epoch: noted.append(epoch.number))
+    if data == "labelled.csv":
+        pd.read_csv(files / "digits.csv").assign(kind=["a", "b"] * 100).to_csv(tmp_path / data, index=False)
+    source, output = (tmp_path if data == "labelled.csv" else files) / data, tmp_path / f"model{ending}"
+    done = embudo(*verb.split(), source, "-o", output, *options.split(), "--watch", "--no-browser")
     assert done.status == 0, done.err
+    assert noted or verb == "train-codec"  # in closed form there are no epochs
     assert re.search(r"Explore at http://127\.0\.0\.1:\d+/", done.err)
     assert output.exists()

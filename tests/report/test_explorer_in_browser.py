@@ -15,6 +15,7 @@ from embudo.report.explorer.codes import CodeExplorer
 from embudo.report.explorer.photographs import CodecExplorer, DenoiserExplorer
 from embudo.report.explorer.server import served
 from embudo.report.explorer.watching import Watch
+from embudo.report.scatter import map_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -263,3 +264,26 @@ def test_a_server_that_has_ended_is_said_so(open_page):
         page = ready(open_page(address))
     page.locator("#sliders input").first.press("End")
     page.get_by_text("The explorer does not answer").wait_for()
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_large_map_is_thinned_while_it_moves_and_whole_at_rest(open_page, tmp_path, dimensions):
+    codes = np.random.default_rng(0).normal(size=(110_000, dimensions))
+    (tmp_path / "map.html").write_text(map_page(codes, title="Many"), encoding="utf-8")
+    page = open_page(f"file://{tmp_path}/map.html", width=500, height=400)
+    canvas = page.locator("canvas")
+
+    def press(key):
+        script = f"""(canvas) => new Promise((done) => {{
+            canvas.dispatchEvent(new KeyboardEvent("keydown", {{ key: "{key}" }}));
+            requestAnimationFrame(() => done([canvas.dataset.drawn, canvas.toDataURL()]));
+        }})"""
+        return canvas.evaluate(script)
+
+    drawn, whole = press("0")
+    assert drawn == "110000"
+    assert press("ArrowLeft")[0] == "100000"
+    drawn, moving = press("ArrowRight")
+    assert (drawn, moving == whole) == ("100000", False)
+    page.wait_for_function("document.querySelector('canvas').dataset.drawn === '110000'")
+    page.wait_for_function("(whole) => document.querySelector('canvas').toDataURL() === whole", arg=whole)

@@ -12,6 +12,7 @@ from embudo.cli.options import PATH, ClassWeight, DataSource, data_options, outp
 from embudo.cli.output import check_output, write_table
 from embudo.cli.recipe import PARAMETERS, Recipe, fit_and_save, recipe_options
 from embudo.cli.tables import print_facts
+from embudo.cli.watching import Watched, watch_options
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, did_you_mean
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def classify(ctx: click.Context) -> None:
     show_default=True,
 )
 @click.option("--class-weight", type=ClassWeight(), help='"balanced", or weights by class such as spam=5,ham=1.')
+@watch_options
 @recipe_options(n_components=256, code_activation="leaky_relu", corruption="MaskingNoise(0.25)")
 @data_options
 def train(
@@ -59,6 +61,7 @@ def train(
     validation: Path | None,
     validation_labels: str | None,
     model: Path | None,
+    watched: Watched,
     source: DataSource,
     recipe: Recipe,
     **params: Any,
@@ -87,7 +90,8 @@ def train(
         random_state=recipe.random_state,
     )
     classifier.set_params(**recipe.settings)
-    seconds = fit_and_save(classifier, output, X, y, X_val=X_val)
+    with watched(f"{data.name} to {output.name}"):
+        seconds = fit_and_save(classifier, output, X, y, X_val=X_val)
     print_summary(classifier, X, y, seconds)
     click.echo(f"Classifier written to {output}")
 

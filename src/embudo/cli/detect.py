@@ -13,6 +13,7 @@ from embudo.cli.options import PATH, DataSource, Scalar, Word, data_options, out
 from embudo.cli.output import check_output, write_tables
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
 from embudo.cli.tables import print_facts, print_table
+from embudo.cli.watching import Watched, watch_options
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.parts.optimizers import Adam
 from embudo.parts.training import Training
@@ -80,6 +81,7 @@ def detect(ctx: click.Context) -> None:
     show_default=True,
     help="Share of DATA that a first fit finds most abnormal and the second leaves out.",
 )
+@watch_options
 @recipe_options(
     n_components=128,
     encoder="MLP((128,), activation='tanh')",
@@ -95,6 +97,7 @@ def fit(
     output: Path,
     false_alarm_rate: Any,
     calibration: Path | None,
+    watched: Watched,
     source: DataSource,
     recipe: Recipe,
     **params: Any,
@@ -129,7 +132,8 @@ def fit(
         if X_normal is not None:
             detector.calibrate(X_normal, false_alarm_rate)
 
-    seconds = fit_and_save(detector, output, X, finish=calibrate)
+    with watched(f"{data.name} to {output.name}"):
+        seconds = fit_and_save(detector, output, X, finish=calibrate)
     print_summary(detector, X, seconds)
     click.echo(f"Detector written to {output}")
 

@@ -10,6 +10,7 @@ import click
 from embudo.cli.classify import read_both
 from embudo.cli.loading import KINDS, in_columns_of, load_codec, load_denoiser
 from embudo.cli.options import PATH, DataSource, data_options, image_shape_option, labels_option
+from embudo.cli.watching import browser_option, port_option
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
 
 #: names of the models that come along
 ALONG = {"codec": load_codec, "denoiser": load_denoiser}
-
-port_option = click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Of this machine.  [default: one that is free]"
-)
-browser_option = click.option(
-    "--browser/--no-browser", default=True, show_default=True, help="Whether a browser is opened."
-)
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from embudo.cli.loading import in_columns_of, load_autoencoder
 from embudo.cli.options import PATH, DataSource, Scalar, data_options, labels_option, output_option
 from embudo.cli.output import check_output
 from embudo.cli.recipe import fit_and_save, given_options
+from embudo.cli.watching import Watched, watch_options
 from embudo.errors import InvalidData, InvalidParameter
 
 if TYPE_CHECKING:
@@ -44,8 +46,17 @@ if TYPE_CHECKING:
 @click.option("--model", type=PATH, help="A trained model of two or three code units, instead of a new one.")
 @click.option("--save-model", type=PATH, help="Write the model, to map new samples by --model.")
 @click.option("--verbose/--quiet", "-v/-q", default=True, help="Whether progress is shown.", show_default=True)
+@watch_options
 @data_options
-def map(data: Path, output: Path, labels: str | None, model: Path | None, source: DataSource, **options: Any) -> None:
+def map(
+    data: Path,
+    output: Path,
+    labels: str | None,
+    model: Path | None,
+    watched: Watched,
+    source: DataSource,
+    **options: Any,
+) -> None:
     """Draw a map of the samples in DATA: a page that shows each where its code lies.
 
     The page is one file, for any browser. Point at a sample to see its row, label and, of images, its picture.
@@ -61,7 +72,8 @@ def map(data: Path, output: Path, labels: str | None, model: Path | None, source
     known = None if model is None else known_model(model)
     X, y = read_both(source, data, labels, known.sample_shape_ if known else None)
     X = X if known is None else in_columns_of(known, X)
-    autoencoder = known or learn(X, **options)
+    with watched(f"{data.name} to {output.name}") if known is None else nullcontext():
+        autoencoder = known or learn(X, **options)
     codes = autoencoder.transform(X)
     facts = {"samples": f"{len(codes):,}", **measure(autoencoder, X, codes, y)}
     images = X if getattr(X, "ndim", 2) > 2 and X.shape[3:] in {(), (1,), (3,)} else None
@@ -80,8 +92,8 @@ def known_model(path: Path) -> BaseAutoencoder:
     InvalidParameter
         If an option says how to train one, or its code cannot be looked at.
     """
-    trains = given_options() & {"dimensions", "neighbours", "n_neighbors", "epochs", "random_state", "save_model"}
-    if trains:
+    training = {"dimensions", "neighbours", "n_neighbors", "epochs", "random_state", "save_model", "watch"}
+    if trains := given_options() & training:
         raise InvalidParameter(f"--model gives a model that is trained: omit --{min(trains).replace('_', '-')}.")
     autoencoder = load_autoencoder(path)
     if autoencoder.n_components_ not in {2, 3}:

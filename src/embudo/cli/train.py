@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.explore import browser_option, port_option
 from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
 from embudo.cli.output import check_output
 from embudo.cli.processes import leads, several_processes
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
 from embudo.cli.tables import print_facts, print_table
+from embudo.cli.watching import Watched, watch_options
 from embudo.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -33,9 +31,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What a stack is trained on as a whole, after its levels.",
 )
-@click.option("--watch", is_flag=True, help="Show the losses in a browser, as they come.")
-@port_option
-@browser_option
+@watch_options
 @recipe_options()
 @data_options
 @several_processes
@@ -44,9 +40,7 @@ def train(
     output: Path,
     validation: Path | None,
     fine_tune: str | None,
-    watch: bool,
-    port: int,
-    browser: bool,
+    watched: Watched,
     source: DataSource,
     recipe: Recipe,
 ) -> None:
@@ -68,19 +62,12 @@ def train(
     X = source.open(data)
     shape = getattr(X, "sample_shape", X.shape[1:])
     X_val = None if validation is None else source.open(validation, shape)
-    with watched_in_browser(f"{data.name} to {output.name}", port, browser) if watch and leads() else nullcontext():
+    with watched(f"{data.name} to {output.name}"):
         seconds = fit_and_save(model, output, X, X_val=X_val)
     if not leads():
         return
     _print_summary(model, X, X_val, seconds)
     click.echo(f"Model written to {output}")
-
-
-def watched_in_browser(title: str, port: int, browser: bool) -> AbstractContextManager[str]:
-    """Return a context whose trainings are shown in a browser."""
-    from embudo.report.explorer.server import watched
-
-    return watched(title, port=port, browser=browser, say=functools.partial(click.echo, err=True))
 
 
 def _print_summary(model: Autoencoder | StackedAutoencoder, X: Any, X_val: Any, seconds: float) -> None:

@@ -10,6 +10,7 @@ import click
 from embudo.cli.options import PATH, Word, output_option
 from embudo.cli.output import check_output
 from embudo.cli.tables import print_table
+from embudo.cli.watching import Watched, watch_options
 
 
 @click.command("train-codec")
@@ -41,9 +42,11 @@ from embudo.cli.tables import print_table
     show_default=True,
     help="Decides which these are, and first weights.",
 )
+@watch_options
 def train_codec(
     folder: Path,
     output: Path,
+    watched: Watched,
     method: str,
     block: int,
     n_components: int | None,
@@ -69,7 +72,9 @@ def train_codec(
     learnt, held_out = ([paths[i] for i in sorted(part)] for part in (order[n_held_out:], order[:n_held_out]))
     started = time.perf_counter()
     codec = ImageCodec(n_components, block=block, method=method, random_state=random_state)
-    codec.set_params(training__epochs=epochs, training__run_dir=run_dir).fit(learnt, X_val=held_out or None)
+    codec.set_params(training__epochs=epochs, training__run_dir=run_dir)
+    with watched(f"{folder.name} to {output.name}"):
+        codec.fit(learnt, X_val=held_out or None)
     seconds = time.perf_counter() - started
     codec.save(output)
     click.echo(f"Learnt from {len(learnt)} images in {seconds:.1f} s: model {codec.model_id_}")

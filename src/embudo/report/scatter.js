@@ -5,7 +5,8 @@
    data-do="in", "out" or "reset". `data` has n, dimensions, codes (base64 of uint16, a point after the other), groups
    (base64 of uint16: number of each point's label), labels (name, colour and count of each), sprite (PNG as data URI,
    or null), tile (width and height of a thumbnail), columns (thumbnails in a row) and pictured (base64 of uint32: rows
-   that have a thumbnail, in order). `take`, where there is one, is called with the row that is clicked on or typed. */
+   that have a thumbnail, in order). `take`, where there is one, is called with the row that is clicked on or typed.
+   While it moves, as many points are drawn as can be at once; the others follow when it rests. */
 function scatter(root, data, take = null) {
   const canvas = root.querySelector("canvas"), context = canvas.getContext("2d");
   const sampleBox = root.querySelector(".sample"), rowBox = root.querySelector(".row");
@@ -16,8 +17,9 @@ function scatter(root, data, take = null) {
   const points = Float32Array.from(raw, (v) => v / 32767.5 - 1);
   const x = new Float32Array(n), y = new Float32Array(n), depth = new Uint8Array(n);
   const order = new Uint32Array(n), screen = { width: 0, height: 0, ratio: 1 };
+  const MOVING = 100000, REST = 150;  // points, and milliseconds
   const view = { zoom: 1, left: 0, top: 0, turn: 0.6, tilt: 0.4 };
-  let selected = -1, frame = 0, dragged = false;
+  let selected = -1, frame = 0, dragged = false, drawn = n, resting = 0;
 
   const sprite = data.sprite ? new Image() : null;
   if (sprite) { sprite.src = data.sprite; sprite.onload = () => describe(selected); }
@@ -33,7 +35,7 @@ function scatter(root, data, take = null) {
     const side = Math.min(screen.width, screen.height) * 0.46 * view.zoom;
     const cx = screen.width / 2 + view.left, cy = screen.height / 2 + view.top;
     const [ct, st, cp, sp] = [Math.cos(view.turn), Math.sin(view.turn), Math.cos(view.tilt), Math.sin(view.tilt)];
-    for (let i = 0; i < n; i++) {
+    const place = (i) => {
       let px = points[i * dimensions], py = dimensions > 1 ? points[i * dimensions + 1] : 0;
       if (dimensions === 3) {
         const pz = points[i * 3 + 2], side = px * ct - pz * st, back = px * st + pz * ct;
@@ -42,15 +44,19 @@ function scatter(root, data, take = null) {
       }
       x[i] = cx + px * side;
       y[i] = cy - py * side;
-    }
+    };
+    if (drawn === n) for (let i = 0; i < n; i++) place(i);
+    else for (let k = 0; k < drawn; k++) place(order[k]);
+    if (selected >= 0) place(selected);
   }
 
   function ordered() {
-    if (dimensions < 3) return order;
-    const starts = new Uint32Array(257), sorted = new Uint32Array(n);
-    for (let i = 0; i < n; i++) starts[depth[i] + 1]++;
+    const some = order.subarray(0, drawn);
+    if (dimensions < 3) return some;
+    const starts = new Uint32Array(257), sorted = new Uint32Array(drawn);
+    for (const i of some) starts[depth[i] + 1]++;
     for (let i = 0; i < 256; i++) starts[i + 1] += starts[i];
-    for (const i of order) sorted[starts[depth[i]]++] = i;
+    for (const i of some) sorted[starts[depth[i]]++] = i;
     return sorted;
   }
 
@@ -80,7 +86,13 @@ function scatter(root, data, take = null) {
     }
   }
 
-  const redraw = () => { if (!frame) frame = requestAnimationFrame(draw); };
+  function redraw(moving = false) {
+    clearTimeout(resting);
+    drawn = moving ? Math.min(n, MOVING) : n;
+    if (drawn < n) resting = setTimeout(redraw, REST);
+    if (!frame) frame = requestAnimationFrame(draw);
+    canvas.dataset.drawn = drawn;
+  }
 
   function nearest(px, py) {
     let best = -1, least = 14 * 14;
@@ -125,7 +137,7 @@ function scatter(root, data, take = null) {
     view.left = px - screen.width / 2 - (px - screen.width / 2 - view.left) * change;
     view.top = py - screen.height / 2 - (py - screen.height / 2 - view.top) * change;
     view.zoom = next;
-    redraw();
+    redraw(true);
   }
 
   function move(dx, dy, turning) {
@@ -136,7 +148,7 @@ function scatter(root, data, take = null) {
       view.left += dx;
       view.top += dy;
     }
-    redraw();
+    redraw(true);
   }
 
   function reset() {
