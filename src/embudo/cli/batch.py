@@ -110,7 +110,7 @@ def _results(work: Callable[[Job, Any], Result], jobs: Sequence[Job], settings: 
 
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _use_one_thread) as pool:
         try:
-            with _interrupts_ignored():  # by the workers, which inherit it: Ctrl-C reaches them too
+            with interrupts_ignored():  # by the workers, which inherit it: Ctrl-C reaches them too
                 results = pool.map(work, jobs, [settings] * len(jobs))
             yield from results
         finally:
@@ -118,7 +118,8 @@ def _results(work: Callable[[Job, Any], Result], jobs: Sequence[Job], settings: 
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
+    """Be deaf to Ctrl-C inside the context; processes that are started there stay so."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embudo.cli.batch import tracked
-from embudo.errors import EmbudoError, InvalidData, MissingDependency, WorkersFailed
+from embudo.cli.batch import interrupts_ignored, tracked
+from embudo.errors import EmbudoError, InvalidData, MissingDependency, WorkersFailed, reason
 
 if TYPE_CHECKING:
     from embudo.data.sources import ParquetStream
@@ -110,8 +111,10 @@ def _by_dask(parts: Sequence[Part], encoder: BatchEncoder, workers: int | None, 
         if address is None:
             stack.enter_context(dask.config.set({"distributed.scheduler.no-workers-timeout": NO_WORKERS}))
             how = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
-            place = stack.enter_context(LocalCluster(n_workers=workers or os.cpu_count(), **how))
-        client = stack.enter_context(Client(place))
+            with interrupts_ignored():  # by the workers, which else say so, each at length
+                place = stack.enter_context(LocalCluster(n_workers=workers or os.cpu_count(), **how))
+        with _reached(address):
+            client = stack.enter_context(Client(place))
         futures = client.map(Part.encode, parts, encoder=encoder, pure=False)
         try:
             for _, encoded in as_completed(futures, with_results=True):
@@ -148,12 +151,20 @@ def _by_ray(parts: Sequence[Part], encoder: BatchEncoder, workers: int | None, a
     place: dict[str, Any] = {"address": address}
     if address is None:  # one core more than workers, for Ray's own tasks
         workers = workers or os.cpu_count() or 1
-        place = {"num_cpus": workers + 1, "include_dashboard": False, "object_store_memory": OBJECT_STORE}
-    ray.init(**place, log_to_driver=False, logging_level=logging.ERROR)
+        place = {
+            "address": "local",
+            "num_cpus": workers + 1,
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE,
+        }
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    with _reached(address):
+        ray.init(**place, log_to_driver=False, logging_level=logging.ERROR)
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler aborts
     try:
         resources = ray.cluster_resources()
         n_gpus = int(resources.get("GPU", 0))
-        n_actors = min(workers or n_gpus or int(resources["CPU"]) - 1, len(parts))
+        most = n_gpus or max(1, int(resources["CPU"]) - 1)
         ray.data.DataContext.get_current().enable_progress_bars = False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of max_task_retries, before there is another way
@@ -161,7 +172,7 @@ def _by_ray(parts: Sequence[Part], encoder: BatchEncoder, workers: int | None, a
                 Actor,
                 fn_constructor_args=(encoder, parts),
                 batch_size=1,
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, n_actors)),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers or most, most, len(parts))),
                 num_gpus=min(1, n_gpus),
                 max_task_retries=TRIES - 1,
             )
@@ -173,6 +184,16 @@ def _by_ray(parts: Sequence[Part], encoder: BatchEncoder, workers: int | None, a
         raise _worn_out() from None
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _reached(address: str | None) -> Iterator[None]:
+    """Say in one sentence that there is no cluster at an address."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        where = "on this machine" if address is None else f"at '{address}'"
+        raise WorkersFailed(f"No cluster {where}: {reason(error)}.") from None
 
 
 def _worn_out() -> WorkersFailed:
