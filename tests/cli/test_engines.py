@@ -11,7 +11,7 @@ import pytest
 
 from embudo import BatchEncoder
 from embudo.cli import engines
-from embudo.data.sources import tables
+from embudo.data.parquet import tables
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_the_index_of_a_frame_is_no_feature(tmp_path):
 
 
 def test_a_row_group_is_decoded_a_few_rows_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("embudo.data.sources.PARQUET_BLOCK", 1000)
+    monkeypatch.setattr("embudo.data.parquet.PARQUET_BLOCK", 1000)
     FRAME.to_parquet(tmp_path / "x.parquet")
     blocks = list(stream(tmp_path / "x.parquet", window=SMALL).blocks())
     assert max(map(len, blocks)) <= 50

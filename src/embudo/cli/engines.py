@@ -16,7 +16,7 @@ from embudo.cli.batch import interrupts_ignored, tracked
 from embudo.errors import EmbudoError, InvalidData, MissingDependency, WorkersFailed, reason
 
 if TYPE_CHECKING:
-    from embudo.data.sources import ParquetStream
+    from embudo.data.parquet import ParquetStream
     from embudo.models.bulk import BatchEncoder
 
 PART = 2**27  #: bytes of samples that are encoded into one file
@@ -76,7 +76,7 @@ def encode_tables(
         If a part's workers died `TRIES` times, or their files are not where they should be.
     """
     from embudo.data.files import folder_replaced_whole
-    from embudo.data.sources import tables
+    from embudo.data.parquet import tables
 
     if not samples.shape[0]:
         raise InvalidData("The Parquet files hold no rows.")

@@ -244,7 +244,7 @@ class DataSource:
     def tables(self, paths: Sequence[Path]) -> Any:
         """Return a stream of several Parquet files, or folders of them."""
         from embudo.data import streams
-        from embudo.data.sources import tables
+        from embudo.data.parquet import tables
 
         for option, value in {
             "--key": self.key,

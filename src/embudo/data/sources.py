@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import math
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from embudo.data.arrays import as_array
 from embudo.data.images import list_images, read_resized, shape_of
-from embudo.data.readers import read_chunks, readable, require_pyarrow
+from embudo.data.parquet import ParquetStream, parquet_files, plain_dtype
+from embudo.data.readers import read_chunks, readable
 from embudo.data.streams import PARTS, WINDOW, Stream
 from embudo.data.tables import is_frame
-from embudo.errors import FileFormatError, InvalidData, InvalidParameter, MissingDependency, check_number, did_you_mean
-
-PARQUET_BLOCK = 2**23  #: bytes of a row group that are decoded at a time
+from embudo.errors import FileFormatError, InvalidData, InvalidParameter, MissingDependency, check_number
 
 
 def stream(
@@ -119,7 +117,7 @@ def _of_path(
 ) -> Stream:
     suffix = path.suffix.lower()
     with readable(path):
-        tables = _parquet_files(path)
+        tables = parquet_files(path)
         if drop and not tables and suffix not in {".csv", ".tsv"}:
             raise InvalidParameter(f"drop names columns of a table, but '{path}' is none.")
         if tables:
@@ -138,38 +136,13 @@ def _of_path(
     )
 
 
-def _parquet_files(path: Path) -> list[Path]:
-    """Return the Parquet files at `path`, which may be a folder; hidden ones, and those that begin with _, left out."""
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*.parquet") if file.name[0] not in "._" and file.is_file())
-    return [path] if path.suffix.lower() == ".parquet" else []
-
-
-def tables(paths: Sequence[Path], window: int, drop: tuple[str, ...] = ()) -> ParquetStream:
-    """Return the rows of several Parquet files, or folders of them, one after the other.
-
-    Raises
-    ------
-    FileFormatError
-        If one is missing, or holds none.
-    """
-    files = []
-    for path in paths:
-        with readable(path):
-            if not (found := _parquet_files(path)):
-                raise FileFormatError(f"'{path}' is neither a Parquet file nor a folder of them.")
-            files += [file.absolute() for file in found]
-    with readable(files[0]):
-        return ParquetStream(files, window, drop)
-
-
 def _is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
 
 
 def is_data_folder(path: Path) -> bool:
     """Tell whether a folder holds Parquet files or a Zarr array, and not images."""
-    return path.is_dir() and (_is_zarr(path) or bool(_parquet_files(path)))
+    return path.is_dir() and (_is_zarr(path) or bool(parquet_files(path)))
 
 
 def _open_zarr(path: Path) -> Any:
@@ -191,7 +164,7 @@ class ArrayStream(Stream):
         if head.ndim < 2:
             raise InvalidData(f"Reshape your data to samples by features: X has shape {tuple(array.shape)}.")
         self.array, self.window = array, window
-        self.n_features, self.dtype = math.prod(array.shape[1:]), _plain(head.dtype)
+        self.n_features, self.dtype = math.prod(array.shape[1:]), plain_dtype(head.dtype)
         self.sample_shape = tuple(array.shape[1:]) if len(array.shape) > 2 else None
         self.rows = max(1, window // PARTS // max(1, self.row_bytes))
         chunks = getattr(array, "chunks", None)
@@ -220,93 +193,6 @@ def _forget(array: Any) -> None:
         base = base.base
     if isinstance(base, mmap.mmap):
         base.madvise(mmap.MADV_DONTNEED)
-
-
-class ParquetStream(Stream):
-    """The row groups of Parquet files with the same columns."""
-
-    def __init__(self, files: list[Path], window: int = WINDOW, drop: tuple[str, ...] = ()) -> None:
-        require_pyarrow()
-        self.window = window
-        self.groups: list[tuple[Path, int]] = []
-        self.counts: list[int] = []
-        names: list[str] = []
-        dtypes: list[np.dtype[Any]] = []
-        self._opened: tuple[Path, Any] | None = None
-        for path in files:
-            file = self._file(path)
-            kept = file.schema_arrow
-            index = (kept.pandas_metadata or {}).get("index_columns", [])
-            for name in (*(name for name in index if isinstance(name, str)), *drop):
-                if name not in kept.names:
-                    raise InvalidParameter(f"'{path}' has no column {name!r}{did_you_mean(name, kept.names)}.")
-                kept = kept.remove(kept.get_field_index(name))
-            names = names or list(kept.names)
-            if differing := set(names).symmetric_difference(kept.names):
-                raise InvalidData(f"Only one of '{files[0]}' and '{path}' has the column {min(differing)!r}.")
-            dtypes.append(_dtype_of(kept))
-            for number in range(file.num_row_groups):
-                self.groups.append((path, number))
-                self.counts.append(file.metadata.row_group(number).num_rows)
-        self.names = self.columns = names
-        self.n_features, self.dtype = len(names), np.result_type(*dtypes)
-
-    def cut(self, size: int) -> list[Self]:
-        """Return streams of consecutive row groups, each of at most `size` bytes of samples, or of one group."""
-        pieces: list[Self] = []
-        for group, count in zip(self.groups, self.counts, strict=True):
-            if not count:
-                continue
-            if not pieces or (pieces[-1].shape[0] + count) * self.row_bytes > size:
-                piece = copy.copy(self)
-                piece.groups, piece.counts, piece._opened = [], [], None
-                pieces.append(piece)
-            pieces[-1].groups.append(group)
-            pieces[-1].counts.append(count)
-        return pieces
-
-    def part(self, number: int) -> Iterator[np.ndarray]:
-        """Yield a row group, decoded a few rows at a time."""
-        path, group = self.groups[number]
-        size = max(1, PARQUET_BLOCK // (self.n_features * self.dtype.itemsize))
-        with readable(path):
-            batches = self._file(path).iter_batches(size, row_groups=[group], columns=self.columns)
-            while (batch := next(batches, None)) is not None:
-                yield _as_rows(batch.select(self.columns), self.dtype)
-
-    def _file(self, path: Path) -> Any:
-        """Return the open file; the last one stays open, as its index is long where columns are many."""
-        import pyarrow.parquet as pq
-
-        if self._opened is None or self._opened[0] != path:
-            self._opened = path, pq.ParquetFile(path, buffer_size=2**16)
-        return self._opened[1]
-
-
-def _dtype_of(schema: Any) -> np.dtype[Any]:
-    """Return the type that holds the numbers of all columns."""
-    import pyarrow as pa
-
-    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-    bad = [field.name for field in schema if not any(test(field.type) for test in numeric)]
-    if bad:
-        shown = ", ".join(map(repr, bad[:8])) + (" ..." if len(bad) > 8 else "")
-        raise InvalidData(f"X has columns that are not numeric: {shown}; leave them out with drop.")
-    if not len(schema):
-        raise InvalidData("X has no columns.")
-    return _plain(np.result_type(*{np.dtype(field.type.to_pandas_dtype()) for field in schema}))
-
-
-def _as_rows(batch: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return a record batch as an array, missing values as NaN."""
-    import pyarrow as pa
-
-    if any(pa.types.is_boolean(field.type) for field in batch.schema):
-        kinds = [pa.uint8() if pa.types.is_boolean(field.type) else field.type for field in batch.schema]
-        batch = batch.cast(pa.schema(list(zip(batch.schema.names, kinds, strict=True))))
-    gaps = any(column.null_count for column in batch.columns)
-    rows: np.ndarray = batch.to_tensor(null_to_nan=gaps).to_numpy()
-    return rows if gaps else rows.astype(dtype, copy=False)
 
 
 class ImageStream(Stream):
@@ -355,7 +241,7 @@ class BatchStream(Stream):
             self.names = [str(name) for name in first.columns]
         values = _values(first)
         self.sample_shape = values.shape[1:] if values.ndim > 2 else None
-        self.n_features, self.dtype = math.prod(values.shape[1:]), _plain(values.dtype)
+        self.n_features, self.dtype = math.prod(values.shape[1:]), plain_dtype(values.dtype)
 
     def batches(self) -> Iterator[Any]:
         """Yield the batches as they come."""
@@ -397,10 +283,3 @@ def _values(batch: Any) -> np.ndarray:
             f"{values.shape} came: pass rows as one array, or several at a time."
         )
     return values
-
-
-def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type in which blocks are given: numbers of at most 8 bytes, in native byte order."""
-    if dtype.kind == "b":
-        return np.dtype(np.float32)
-    return dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)

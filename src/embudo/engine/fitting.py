@@ -125,7 +125,7 @@ def run(
         epochs_done=position.epochs,
         open_ended=open_ended,
     )
-    log_dir = training.log_dir if world.rank == 0 else None
+    log_dir = training.log_dir if world.leads else None
     try:
         with progress, Board(log_dir, first + position.epochs) as board:
             for epoch in epochs:

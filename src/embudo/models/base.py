@@ -119,18 +119,13 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         return make_step(objective, self.training_, self._runtime())
 
     def _learn(
-        self,
-        step: TrainingStep,
-        pair: Pair,
-        training: Training,
-        held_out: Pair | None,
-        open_ended: bool = False,
+        self, step: TrainingStep, pair: Pair, training: Training, held_out: Pair | None, open_ended: bool = False
     ) -> None:
         """Train on samples and their targets."""
         rows = self._placed(self._target_rows(pair), known=open_ended and bool(self.history_))
         validation = None if held_out is None else self._target_rows(held_out)
         self._train(step, rows, training, validation, open_ended=open_ended)
-        if training.log_dir is not None and step.objective.world.rank == 0:
+        if training.log_dir is not None and step.objective.world.leads:
             show_samples(self, pair[0], training.log_dir)
 
     def _target_rows(self, pair: Pair) -> tuple[Rows, Rows]:
