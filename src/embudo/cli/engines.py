@@ -121,6 +121,8 @@ def _by_dask(parts: Sequence[Part], encoder: BatchEncoder, workers: int | None, 
                 yield encoded
         except (KilledWorker, NoWorkerError):
             raise _worn_out() from None
+        except OSError as error:
+            raise WorkersFailed(f"The cluster is gone: {reason(error)}.") from None
 
 
 class Actor:
