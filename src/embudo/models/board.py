@@ -27,10 +27,10 @@ def show_samples(model: BaseAutoencoder, X: Matrix, folder: Any) -> None:
     with Board(folder) as board:
         if shape is not None and len(shape) in {2, 3} and shape[2:] in {(), (1,), (3,)}:
             images = as_images(rows, rows, shape)
-            passed = np.concatenate([y for _, y in model._outputs("forward", rows[:N_IMAGES])])
+            passed = np.concatenate([y for _, _, y in model._outputs("forward", rows[:N_IMAGES])])
             board.show_images("samples", images[:N_IMAGES], step)
             board.show_images("reconstructions", as_images(passed, rows, shape), step)
-        codes = np.concatenate([h for _, h in model._outputs("encode", rows)])
+        codes = np.concatenate([h for _, _, h in model._outputs("encode", rows)])
         board.show_codes(codes, images if max(shape or (0,)) <= LARGEST else None, step)
 
 
