@@ -84,6 +84,8 @@ def in_this_process(parts, encoder, workers, address):
 def test_the_command_writes_a_folder_in_the_order_of_its_files(embudo, model, parts, tmp_path, monkeypatch):
     monkeypatch.setitem(engines.ENGINES, "dask", in_this_process)
     data = [parts / "2.parquet", parts / "0.parquet"]
+    pd.read_parquet(data[0]).iloc[:, ::-1].assign(key=7).to_parquet(data[0], row_group_size=20)
+    pd.read_parquet(data[1]).assign(key=7).to_parquet(data[1], row_group_size=20)
     pd.read_parquet(data[0])[:0].to_parquet(parts / "1.parquet")
     data.insert(1, parts / "1.parquet")
     outcome = embudo("encode", model, *data, "-o", tmp_path / "codes", "--engine", "dask")

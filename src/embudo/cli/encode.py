@@ -53,7 +53,7 @@ def encode(
         from embudo.cli.engines import encode_tables
         from embudo.models.bulk import BatchEncoder
 
-        samples, encoder = source.tables(data), BatchEncoder(model, level=level)
+        samples, encoder = in_columns_of(autoencoder, source.tables(data)), BatchEncoder(model, level=level)
         n_samples = encode_tables(samples, output, encoder, engine, workers, address)
         click.echo(f"Codes of {n_samples} samples, {len(encoder.names)} units each, written to {output}")
         return

@@ -66,11 +66,14 @@ def in_columns_of(model: Any, X: Any) -> Any:
     InvalidData
         If a column is missing.
     """
+    from embudo.data.parquet import ParquetStream
     from embudo.data.tables import same_columns
 
     if not hasattr(X, "columns"):
         return X
     names = getattr(model, "feature_names_in_", None)
+    if isinstance(X, ParquetStream):
+        return X.unnamed() if names is None else X.select(names)
     return X.to_numpy() if names is None else same_columns(X, names)
 
 

@@ -45,6 +45,22 @@ class ParquetStream(Stream):
         self.names = self.columns = names
         self.n_features, self.dtype = len(names), np.result_type(*dtypes)
 
+    def select(self, names: Sequence[str]) -> Self:
+        """Return the columns of these names, in their order; others are left out.
+
+        Raises
+        ------
+        InvalidData
+            If one is missing.
+        """
+        for name in names:
+            if name not in self.columns:
+                raise InvalidData(f"The table has no column {name!r}{did_you_mean(name, self.columns)}.")
+        chosen = copy.copy(self)
+        chosen.names = chosen.columns = [str(name) for name in names]
+        chosen.n_features = len(chosen.columns)
+        return chosen
+
     def cut(self, size: int) -> list[Self]:
         """Return streams of consecutive row groups, each of at most `size` bytes of samples, or of one group."""
         pieces: list[Self] = []
