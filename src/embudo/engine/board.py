@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,6 +43,9 @@ class Board:
             raise MissingDependency(
                 'Training.log_dir needs TensorBoard: pip install "embudo[tensorboard]", or leave log_dir out.'
             ) from None
+        # files are read in the order of the second in their name, then in none: half of two of one second is dropped
+        while any(Path(folder).glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+            time.sleep(0.05)
         try:
             self.writer = SummaryWriter(folder, purge_step=first)
         except OSError as error:

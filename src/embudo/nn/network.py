@@ -32,7 +32,7 @@ class Network(nn.Module):
     def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential, sparsity: SparsityModule | None = None) -> None:
         super().__init__()
         self.encoder, self.decoder, self.sparsity = encoder, decoder, sparsity
-        first = decoder[0]
+        first = next(iter(decoder), None)
         if few_speak(sparsity) and isinstance(first, Dense):  # what a unit sends out lies together
             first.weight.data = first.weight.data.t().contiguous().t()
 

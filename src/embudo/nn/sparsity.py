@@ -105,7 +105,7 @@ def largest(size: Tensor, k: int) -> Tensor:
     Tensor of shape (n, k)
     """
     n_columns = size.shape[1]
-    depth = math.isqrt(n_columns // k)  # as many groups as candidates
+    depth = math.isqrt(n_columns // k) if k else 0  # as many groups as candidates
     if depth < 4:
         return size.topk(k, sorted=False).indices
     n_groups = n_columns // depth
