@@ -49,9 +49,11 @@ class Tables:
     """
 
     def __init__(self, frequencies: np.ndarray) -> None:
-        frequencies = np.asarray(frequencies, dtype=np.int64)
-        if frequencies.shape != (N_TABLES, N_SYMBOLS) or (frequencies < 1).any():
+        frequencies = np.asarray(frequencies)
+        whole = frequencies.dtype.kind in "iu" and frequencies.shape == (N_TABLES, N_SYMBOLS)
+        if not whole or (frequencies < 1).any():
             raise ValueError(f"frequencies must be {N_TABLES} x {N_SYMBOLS} positive integers")
+        frequencies = frequencies.astype(np.int64)
         if (frequencies.sum(axis=1) != TOTAL).any():
             raise ValueError(f"the frequencies of a table must sum to {TOTAL}")
         self.frequencies = frequencies
