@@ -107,12 +107,20 @@ def test_every_activation_in_deep_networks_and_contracted_codes(activation, tied
     assert_same_gradient(code=activation, tied=tied, penalty=Contractive(0.5), rule=TopK(4))
 
 
+class CubedL1(L1):
+    """A cost of one's own, which inherits the gradient of another."""
+
+    def __call__(self, step):
+        return super().__call__(step) ** 3
+
+
 @pytest.mark.parametrize(
     ("parts", "kind"),
     [
         ({}, ClosedFormStep),
         ({"encoder": MLP((8, 4), activation="gelu"), "penalty": L1(0.1)}, ClosedFormStep),
         ({"encoder": MLP(8), "penalty": Contractive(0.1)}, AutogradStep),
+        ({"penalty": CubedL1(0.1)}, AutogradStep),
         ({"penalty": Contractive(0.1, probes=1)}, AutogradStep),
         ({"encoder": ConvNet((2,), image_shape=(8, 8))}, AutogradStep),
         ({"loss": lambda y, x: (y - x).square().sum(1)}, AutogradStep),

@@ -72,8 +72,8 @@ class Penalty(Part):
         raise NotImplementedError(f"{type(self).__name__} does not say what it costs.")
 
     def has_gradient(self, encoder: nn.Sequential) -> bool:
-        """Return whether `gradient` is written out for codes of `encoder`."""
-        return False
+        """Return whether `gradient` is written out, in this very class, for codes of `encoder`."""
+        return "gradient" in vars(type(self))
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Return the gradient, after the penalty itself was asked for, by what it is taken with respect to.
@@ -128,10 +128,6 @@ class L1(Penalty):
         """Return the weighted penalty of one step, a scalar."""
         return self.weight * step.code.abs().sum() / len(step.code)
 
-    def has_gradient(self, encoder: nn.Sequential) -> bool:
-        """Return True."""
-        return True
-
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Return ``weight / n * sign(h)``."""
         return {"code": step.code.sign().mul_(self.weight / len(step.code))}
@@ -158,10 +154,6 @@ class L2(Penalty):
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
         return self.weight * step.code.square().sum() / len(step.code)
-
-    def has_gradient(self, encoder: nn.Sequential) -> bool:
-        """Return True."""
-        return True
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Return ``2 weight / n * h``."""
@@ -233,10 +225,6 @@ class KLSparsity(Penalty):
         off = (1 - rho) * ((1 - rho) / (1 - q)).log()
         return self.weight * (on + off).sum()
 
-    def has_gradient(self, encoder: nn.Sequential) -> bool:
-        """Return True."""
-        return True
-
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Return ``weight / n * ((1 - rho) / (1 - q_j) - rho / q_j)``, the same for each sample."""
         q = step.memory["mean_activation"] if self.running else step.world.mean(step.code.mean(0))
@@ -301,7 +289,7 @@ class Contractive(Penalty):
         """Return whether the norm is exact, and that of one layer."""
         from embudo.nn.jacobian import is_dense
 
-        return self.probes is None and is_dense(encoder)
+        return super().has_gradient(encoder) and self.probes is None and is_dense(encoder)
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Return ``2 weight / n`` times ``s'(z_nj) s''(z_nj) sum_i W_ji^2`` and ``W_ji sum_n s'(z_nj)^2``."""
@@ -368,10 +356,6 @@ class Neighbours(Penalty):
     def __call__(self, step: Step) -> Tensor:
         """Return the weighted penalty of one step, a scalar."""
         return self.weight * (step.code - step.place).square().sum(1).log1p().mean()
-
-    def has_gradient(self, encoder: nn.Sequential) -> bool:
-        """Return True."""
-        return True
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Return ``2 weight / n * (h_n - z_n) / (1 + ||h_n - z_n||^2)``."""
