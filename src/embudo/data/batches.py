@@ -15,6 +15,9 @@ from embudo.data.scaling import Scaler
 from embudo.data.streams import Stream, prefetched, recut
 from embudo.errors import InvalidParameter
 
+#: samples that are gathered at a time where batches are smaller: by itself a small one costs more to call for than to copy
+GATHERED = 256
+
 
 def block_rows(n_features: int) -> int:
     """Return how many rows are scaled, encoded or decoded at a time: few enough to stay in cache."""
@@ -237,11 +240,17 @@ class Batches:
         """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.rows), generator=generator)
-        for indices in order.split(self.batch_size):
+        yield from self._cut(self.rows, order, share)
+
+    def _cut(self, rows: Rows, order: Tensor, share: Share | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of `rows` in the given order, or a share of each; several are gathered at a time."""
+        n_batches = max(1, GATHERED // self.batch_size) if share is None else 1
+        for indices in order.split(n_batches * self.batch_size):
             if share is not None:
                 indices = indices[share.share(len(indices))]
-            x = self.rows.take(indices)
-            yield x, x if self.targets is None else self.targets.take(indices)
+            parts = rows.take(indices).split(self.batch_size)
+            targets = parts if self.targets is None else self.targets.take(indices).split(self.batch_size)
+            yield from zip(parts, targets, strict=True)
 
 
 class StreamBatches(Batches):
@@ -262,9 +271,7 @@ class StreamBatches(Batches):
             return
         for window in prefetched(self.rows.windows(order, self.batch_size)):
             shuffled = TensorRows(window.to(self.rows.device))
-            for indices in torch.randperm(len(window), generator=generator).split(self.batch_size):
-                x = shuffled.take(indices if share is None else indices[share.share(len(indices))])
-                yield x, x
+            yield from self._cut(shuffled, torch.randperm(len(window), generator=generator), share)
 
     def _own_parts(self, order: list[int], n_processes: int) -> np.ndarray | None:
         """Return how many samples each process gives to each batch, shape (n_processes, n_batches).

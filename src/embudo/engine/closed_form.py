@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -51,13 +52,17 @@ class DenseLayer:
             self.weight, self.weight_grad = linear.weight.detach(), grads[linear.weight]
         self.weight_t = self.weight.t()
         self.buffers = [self.bias.new_empty(0, n) for n in self.weight.shape]
+        self.rows = [buffer[:0] for buffer in self.buffers]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``a = s(x W^T + b)``, shape (n, n_out)."""
-        if x.shape[0] > self.buffers[0].shape[0]:
-            self.buffers = [x.new_empty(x.shape[0], n) for n in self.weight.shape]
+        n = x.shape[0]
+        if n != self.rows[0].shape[0]:
+            if n > self.buffers[0].shape[0]:
+                self.buffers = [x.new_empty(n, width) for width in self.weight.shape]
+            self.rows = [buffer[:n] for buffer in self.buffers]
         self.x = x
-        self.z = torch.addmm(self.bias, x, self.weight_t, out=_first(self.buffers[0], x.shape[0]))
+        self.z = torch.addmm(self.bias, x, self.weight_t, out=self.rows[0])
         self.a = self.activate(self.z)
         return self.a
 
@@ -81,7 +86,7 @@ class DenseLayer:
             self.bias_grad.add_(d.sum(0))
         else:
             torch.sum(d, 0, out=self.bias_grad)
-        return torch.mm(d, self.weight, out=_first(self.buffers[1], d.shape[0])) if further else d
+        return torch.mm(d, self.weight, out=self.rows[1]) if further else d
 
 
 class ClosedFormStep(TrainingStep):
@@ -93,12 +98,13 @@ class ClosedFormStep(TrainingStep):
         super().__init__(objective, training, runtime)
         self.reconstruction = cast("Reconstruction", objective)
         network, logits = self.reconstruction.network, self.reconstruction.logits
+        self.rule, self.loss_gradient = network.sparsity, GRADIENTS[self.reconstruction.loss]
         self.grads: dict[Tensor, Tensor] = {
             parameter: torch.zeros_like(parameter) for parameter in objective.parameters()
         }
         self.encoder = dense_layers(network.encoder, self.grads)
         self.decoder = dense_layers(network.decoder if logits is None else logits, self.grads)
-        self.tied = any(isinstance(layer, TiedDense) for layer in self.reconstruction.network.decoder.children())
+        self.tied = any(isinstance(layer, TiedDense) for layer in network.decoder.children())
 
     @classmethod
     def suits(cls, objective: Objective, runtime: Runtime) -> bool:
@@ -115,35 +121,35 @@ class ClosedFormStep(TrainingStep):
 
     def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""
-        for parameter, grad in self.grads.items():  # another step may have learnt in between
-            parameter.grad = grad
-        objective, rule = self.reconstruction, self.reconstruction.network.sparsity
-        x, target = x.to(self.runtime.device), target.to(self.runtime.device)
-        place = target[:, x.shape[1] :]
-        target = target if target.shape == x.shape else target[:, : x.shape[1]]
+        for parameter, grad in self.grads.items():
+            if parameter.grad is not grad:  # another step may have learnt in between
+                parameter.grad = grad
+        objective, rule = self.reconstruction, self.rule
+        x, given = x.to(self.runtime.device), target.to(self.runtime.device)
+        target = given if given.shape == x.shape else given[:, : x.shape[1]]
         x_in, emphasis = objective.corrupted(x)
         pre = _forward(self.encoder, x_in)
         code = pre if rule is None else rule(pre)
         output = _forward(self.decoder, code)
-        loss, d = GRADIENTS[objective.loss](output, target, emphasis)
+        loss, d = self.loss_gradient(output, target, emphasis)
         terms = {"reconstruction": loss}
         d = _backward(self.decoder, d)
 
-        gradients: dict[str, list[Tensor]] = {"code": [], "pre": [], "weight": []}
+        gradients: dict[str, list[Tensor]] = {}
         if objective.penalties:
-            step = objective.record(x_in, target, place, pre, code, output)
+            step = objective.record(x_in, target, given[:, x.shape[1] :], pre, code, output)
             for kind, penalty in objective.penalties.items():
                 terms[kind] = penalty(step)
                 for name, gradient in penalty.gradient(step).items():
-                    gradients[name].append(gradient)
-        d = _sum(d, gradients["code"])
-        d = _sum(d if rule is None else rule.backward(pre, code, d), gradients["pre"])
+                    gradients.setdefault(name, []).append(gradient)
+        d = _sum(d, gradients.get("code", ()))
+        d = _sum(d if rule is None else rule.backward(pre, code, d), gradients.get("pre", ()))
         if objective.revive is not None:
             d, terms["revival"] = self._revive(pre, target, d, objective.revive[1])
         for layer in reversed(self.encoder):
             d = layer.backward(d, shared=self.tied, further=layer is not self.encoder[0])
-        _sum(self.encoder[0].weight_grad, gradients["weight"])
-        return terms | objective.rule_costs()
+        _sum(self.encoder[0].weight_grad, gradients.get("weight", ()))
+        return terms if rule is None else terms | objective.rule_costs()
 
     def _revive(self, pre: Tensor, target: Tensor, d: Tensor, weight: float) -> tuple[Tensor, Tensor]:
         """Add to `d` what dead units learn, which reconstruct by themselves, and return it with that term."""
@@ -151,13 +157,9 @@ class ClosedFormStep(TrainingStep):
         if revived is None:
             return d, pre.new_zeros(())
         d = d.clone()  # the decoder is gone through again
-        loss, back = GRADIENTS[self.reconstruction.loss](_forward(self.decoder, revived), target, None)
+        loss, back = self.loss_gradient(_forward(self.decoder, revived), target, None)
         back = _backward(self.decoder, back.mul_(weight), again=True)
         return d.add_(back.masked_fill_(revived == 0, 0.0)), loss * weight
-
-
-def _first(rows: Tensor, n: int) -> Tensor:
-    return rows if rows.shape[0] == n else rows[:n]
 
 
 def _forward(layers: list[DenseLayer], x: Tensor) -> Tensor:
@@ -172,7 +174,7 @@ def _backward(layers: list[DenseLayer], d: Tensor, *, again: bool = False) -> Te
     return d
 
 
-def _sum(total: Tensor, others: list[Tensor]) -> Tensor:
+def _sum(total: Tensor, others: Iterable[Tensor]) -> Tensor:
     for other in others:
         total.add_(other)
     return total

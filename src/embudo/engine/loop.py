@@ -78,18 +78,16 @@ def train(
     done = epochs_done * len(batches)
     for number in range(first_epoch + epochs_done, first_epoch + n_epochs):
         started = time.perf_counter()
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, Tensor | float] = {}
         step.objective.train()
-        for x, target in batches.epoch(number):
-            if not open_ended:
-                step.set_progress(done / n_steps)
-            n = step.objective.world.rows(x)
-            for name, value in step(x, target).items():
-                if name in sums:
-                    sums[name].add_(value.detach(), alpha=n)
-                else:
-                    sums[name] = value.detach() * n
-            done += 1
+        with torch.no_grad():
+            for x, target in batches.epoch(number):
+                if not open_ended:
+                    step.set_progress(done / n_steps)
+                n = step.objective.world.rows(x)
+                for name, value in step(x, target).items():  # a number at once only where none waits for it
+                    sums[name] = sums.get(name, 0.0) + n * (value.item() if value.is_cpu else value)
+                done += 1
         terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
         stepped = time.perf_counter()
         step.objective.eval()

@@ -47,9 +47,8 @@ class TrainingStep:
         for rule in self.objective.rules:
             rule.done = done
 
-    @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Learn from one batch.
+        """Learn from one batch, where gradients are disabled.
 
         Parameters
         ----------

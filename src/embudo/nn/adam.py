@@ -6,37 +6,43 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class FusedAdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW` with ``fused=True``, but without closures and hooks.
+    """`torch.optim.AdamW` with ``fused=True``, but without closures and hooks, where gradients are disabled.
 
     Steps are counted for each group of parameters, not for each parameter.
     """
 
-    @torch.no_grad()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.moments: dict[int, tuple[list[Tensor], list[Tensor], Tensor]] = {}
+        super().__init__(*args, **kwargs)
+
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Change the parameters that have a gradient."""
-        for group in self.param_groups:
-            params = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if not params:
+        for i, group in enumerate(self.param_groups):
+            if i not in self.moments:
+                self.moments[i] = self._moments(group["params"])
+            params: list[Tensor] = group["params"]
+            means, squares, count = self.moments[i]
+            grads = [grad for parameter in params if (grad := parameter.grad) is not None]
+            if not grads:
                 continue
-            states = [self.state[parameter] for parameter in params]
-            if not all(states):
-                self._init_group(group, [], [], [], [], [], [])  # type: ignore[no-untyped-call]
-            count = states[0]["step"].add_(1)
-            for state in states:
-                state["step"] = count
+            if len(grads) < len(params):
+                known = [n for n, parameter in enumerate(params) if parameter.grad is not None]
+                params, means, squares = ([a[n] for n in known] for a in (params, means, squares))
+            beta1, beta2 = group["betas"]
             torch._fused_adamw_(
                 params,
-                [parameter.grad for parameter in params],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
+                grads,
+                means,
+                squares,
                 [],
-                [count] * len(params),
+                [count.add_(1)] * len(params),
                 lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
+                beta1=beta1,
+                beta2=beta2,
                 weight_decay=group["weight_decay"],
                 eps=group["eps"],
                 amsgrad=False,
@@ -44,3 +50,17 @@ class FusedAdamW(torch.optim.AdamW):
             )
 
     step.hooked = True  # type: ignore[attr-defined]  # torch wraps methods that do not say so
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # also at the end of load_state_dict
+        self.moments = {}
+
+    def _moments(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Return the running means of the gradients of a group and of their squares, and the count of its steps."""
+        states = [self.state[parameter] for parameter in params]
+        count = states[0].get("step", params[0].new_zeros((), dtype=torch.float32))
+        for state, parameter in zip(states, params, strict=True):
+            state["step"] = count
+            for name in ("exp_avg", "exp_avg_sq"):
+                state.setdefault(name, torch.zeros_like(parameter))
+        return [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states], count

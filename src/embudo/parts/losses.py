@@ -52,10 +52,10 @@ LOSSES: dict[str, LossFunction] = {
 
 def squared_error_gradient(output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the loss, and ``2 / n (y_ni - x_ni)``."""
-    error = output - target
+    error, n = output - target, output.shape[0]
     flat = error.ravel()
     weighted = error if weight is None else error * weight
-    return flat.dot(flat if weight is None else weighted.ravel()) / output.shape[0], weighted.mul_(2 / output.shape[0])
+    return flat.dot(flat if weight is None else weighted.ravel()).div_(n), weighted.mul_(2 / n)
 
 
 def huber_gradient(output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
