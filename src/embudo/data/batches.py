@@ -15,7 +15,7 @@ from embudo.data.scaling import Scaler
 from embudo.data.streams import Stream, prefetched, recut
 from embudo.errors import InvalidParameter
 
-#: samples that are gathered at a time where batches are smaller: by itself a small one costs more to call for than to copy
+#: samples that are gathered at a time where batches are smaller: a small one costs more to call for than to copy
 GATHERED = 256
 
 
