@@ -58,7 +58,7 @@ class FusedAdamW(torch.optim.AdamW):
     def _moments(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Return the running means of the gradients of a group and of their squares, and the count of its steps."""
         states = [self.state[parameter] for parameter in params]
-        count = states[0].get("step", params[0].new_zeros((), dtype=torch.float32))
+        count = states[0].get("step", torch.zeros((), device=params[0].device))
         for state, parameter in zip(states, params, strict=True):
             state["step"] = count
             for name in ("exp_avg", "exp_avg_sq"):
