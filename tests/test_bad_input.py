@@ -248,9 +248,15 @@ PARAMETERS = {
         r"^Training\.device='cuda:99' is not available here: use \"cpu\", or \"auto\" to take what there is",
     ),
     "a device of unknown kind": ({"training": Training(1, device="abacus")}, r"device='abacus' is not available here"),
-    "text for a part": ({"encoder": "MLP(4)"}, r"encoder must be a part such as MLP\(\), or None; got 'MLP\(4\)'"),
-    "a size for a part": ({"encoder": 4}, r"encoder must be a part such as MLP\(\), or None; got 4"),
-    "another part": ({"training": SGD(0.1)}, r"training must be a part such as Training\(\), or None; got SGD\(0\.1\)"),
+    "text for a part": (
+        {"encoder": "MLP(4)"},
+        r"encoder must be a part such as MLP\(\(128, 64\)\), or None; got 'MLP\(4\)'",
+    ),
+    "a size for a part": ({"encoder": 4}, r"encoder must be a part such as MLP\(\(128, 64\)\), or None; got 4"),
+    "another part": (
+        {"training": SGD(0.1)},
+        r"training must be a part such as Training\(50\), or None; got SGD\(0\.1\)",
+    ),
     "a weight for a penalty": ({"penalty": 0.1}, r"penalty must be a part such as .*, or None; got 0\.1"),
     "text for a sparsity": (
         {"sparsity": "TopK(1)"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import signal
 import sys
 import warnings
@@ -18,7 +19,7 @@ import click
 
 import embudo
 from embudo.cli.processes import among_others, first_to_fail
-from embudo.errors import EmbudoError, InvalidParameter, did_you_mean, reason
+from embudo.errors import EmbudoError, InvalidParameter, TextColumns, did_you_mean, printable, reason
 
 VERBS = (
     "demo",
@@ -132,6 +133,9 @@ def explain(error: Exception) -> tuple[int, str]:
         case OSError() if error.strerror:
             where = f"'{error.filename}': " if error.filename else ""
             return 1, f"Error: {where}{error.strerror}."
+        case TextColumns():
+            columns = " ".join(f"--drop {shlex.quote(name)}" for name in error.names)
+            return 1, f"Error: {_one_line(error)} ({printable(columns)} drops them.)"
         case EmbudoError():
             return 1, f"Error: {_one_line(error)}"
         case ValueError() | OSError():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.errors import EmbudoError, InvalidParameter, did_you_mean
+from embudo.errors import EmbudoError, InvalidParameter, check_exists, did_you_mean
 from embudo.parts.expression import PARTS, parse
 
 if TYPE_CHECKING:
@@ -22,16 +22,22 @@ else:
 
 
 class FileName(click.Path):
-    """A path; "-", which elsewhere stands for a stream, is refused, as it would name a file of its own."""
+    """A path; "-", which elsewhere stands for a stream, is refused, as it would name a file of its own.
+
+    With `exists`, one that is not there is refused too, before a library is loaded.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path that `value` names."""
         if value == "-":
             raise InvalidParameter("'-' names no file, and embudo reads and writes files, not streams: name one.")
+        if self.exists:
+            check_exists(Path(value))
         return super().convert(value, param, ctx)
 
 
 PATH = FileName(path_type=Path)
+INPUT = FileName(path_type=Path, exists=True, readable=False)
 
 
 def output_option(help: str, **options: Any) -> Callable[..., Any]:
