@@ -9,7 +9,20 @@ import torch
 from sentences import one_sentence
 from sklearn.exceptions import NotFittedError
 
-from embudo import L1, L2, MLP, SGD, Autoencoder, BatchTopK, ConvNet, KLSparsity, MaskingNoise, TopK, Training
+from embudo import (
+    L1,
+    L2,
+    MLP,
+    SGD,
+    AnomalyDetector,
+    Autoencoder,
+    BatchTopK,
+    ConvNet,
+    KLSparsity,
+    MaskingNoise,
+    TopK,
+    Training,
+)
 from embudo.errors import InvalidData, InvalidParameter
 
 RNG = np.random.default_rng(0)
@@ -257,6 +270,10 @@ PARAMETERS = {
         {"training": SGD(0.1)},
         r"training must be a part such as Training\(50\), or None; got SGD\(0\.1\)",
     ),
+    "a network of torch for a part": (
+        {"encoder": torch.nn.Sequential(torch.nn.ReLU())},
+        r"or None; got Sequential\( \(0\): ReLU\(\) \)\.$",
+    ),
     "a weight for a penalty": ({"penalty": 0.1}, r"penalty must be a part such as .*, or None; got 0\.1"),
     "text for a sparsity": (
         {"sparsity": "TopK(1)"},
@@ -319,6 +336,38 @@ def test_values_that_the_output_cannot_reach(scale, after):
     ) as error:
         estimator.fit(X)
     one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: Autoencoder(epochs=3),
+            r"^Autoencoder has no parameter 'epochs' of its own: write training=Training\(",
+        ),
+        (
+            lambda: Autoencoder(lr=1),
+            r"training=Training\(optimizer=Adam\(lr=\.\.\.\)\), or set training__optimizer__lr",
+        ),
+        (lambda: Autoencoder(hidden_layer_sizes=3), r": write encoder=MLP\(hidden=\.\.\.\), or set encoder__hidden\.$"),
+        (lambda: Autoencoder(latent_dim=3), r"'latent_dim' \(did you mean 'n_components'\?\); it has n_components, "),
+        (lambda: Autoencoder(n_jobs=3), r"^Autoencoder has no parameter 'n_jobs'; it has n_components, encoder, "),
+        (lambda: AnomalyDetector(activation="relu"), r"autoencoder=Autoencoder\(encoder=MLP\(activation=\.\.\.\)\)"),
+        (lambda: Autoencoder().set_params(epochs=3), r"'epochs' of its own: .*, or set training__epochs\.$"),
+    ],
+)
+def test_a_name_that_is_no_parameter_is_refused_with_the_part_that_has_it(make, words):
+    with pytest.raises(InvalidParameter, match=words) as error:
+        make()
+    assert isinstance(error.value, TypeError)
+    one_sentence(error)
+
+
+def test_a_share_is_no_validation_data():
+    with pytest.raises(
+        InvalidParameter, match=r"^X_val must be samples like X; got 0\.1: .*validation_fraction=0\.1\)\.$"
+    ):
+        Autoencoder(2, training=ONCE).fit(X, X_val=0.1)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ CASES = {
     "empty csv": ("train {b}/empty.csv -o {o}/m.safetensors", 1, "empty.csv"),
     "header without rows": ("train {b}/header.csv -o {o}/m.safetensors", 1, "no rows"),
     "one row": ("train {b}/row.npy -o {o}/m.safetensors", 1, "1 sample"),
-    "text column": ("train {f}/text.csv -o {o}/m.safetensors", 1, "'name'"),
+    "text column": ("train {f}/text.csv -o {o}/m.safetensors", 1, "OneHotEncoder). (--drop name drops them.)"),
     "nan": ("train {f}/nan.csv -o {o}/m.safetensors", 1, "NaN in row 3, column 'pixel0'"),
     "folder without images": ("train {b} -o {o}/m.safetensors", 1, "no image"),
     "several arrays": ("train {f}/digits.npz -o {o}/m.safetensors", 2, "train, other"),

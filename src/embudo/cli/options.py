@@ -22,22 +22,27 @@ else:
 
 
 class FileName(click.Path):
-    """A path; "-", which elsewhere stands for a stream, is refused, as it would name a file of its own.
-
-    With `exists`, one that is not there is refused too, before a library is loaded.
-    """
+    """A path; "-", which elsewhere stands for a stream, is refused, as it would name a file of its own."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path that `value` names."""
         if value == "-":
             raise InvalidParameter("'-' names no file, and embudo reads and writes files, not streams: name one.")
-        if self.exists:
-            check_exists(Path(value))
         return super().convert(value, param, ctx)
 
 
+class InputName(FileName):
+    """A path to what is there: it is looked for before anything is loaded."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path that `value` names."""
+        path = super().convert(value, param, ctx)
+        check_exists(path)
+        return path
+
+
 PATH = FileName(path_type=Path)
-INPUT = FileName(path_type=Path, exists=True, readable=False)
+INPUT = InputName(path_type=Path)
 
 
 def output_option(help: str, **options: Any) -> Callable[..., Any]:

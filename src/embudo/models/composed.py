@@ -67,7 +67,8 @@ class Composed(BaseEstimator):
         """Return an estimator to be filled in; a name that is not a parameter of its class is refused in a sentence."""
         known = dict.fromkeys([*inspect.signature(cls.__init__).parameters][1:])
         check_names(cls.__name__, params, {**known, **cls._default_parts, **cls._example_parts})
-        return super().__new__(cls)
+        made: Self = super().__new__(cls)
+        return made
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; with `deep`, also those of parts and estimators, as ``part__field``."""
