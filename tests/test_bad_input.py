@@ -425,3 +425,12 @@ def test_a_model_that_is_not_fitted(use, tmp_path):
         use(Autoencoder(2), tmp_path / "m.safetensors")
     one_sentence(error)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_subclass_may_take_what_it_likes():
+    class Named(Autoencoder):
+        def __init__(self, n_components=None, **params):
+            super().__init__(n_components)
+            self.title = params["title"]
+
+    assert Named(3, title="mine").title == "mine"

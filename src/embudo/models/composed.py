@@ -65,10 +65,11 @@ class Composed(BaseEstimator):
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         """Return an estimator to be filled in; a name that is not a parameter of its class is refused in a sentence."""
-        known = dict.fromkeys([*inspect.signature(cls.__init__).parameters][1:])
-        check_names(cls.__name__, params, {**known, **cls._default_parts, **cls._example_parts})
-        made: Self = super().__new__(cls)
-        return made
+        _, *known = inspect.signature(cls.__init__).parameters.values()
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in known):  # of a subclass, perhaps
+            values = {**cls._default_parts, **cls._example_parts}
+            check_names(cls.__name__, params, {one.name: values.get(one.name) for one in known})
+        return super().__new__(cls)  # type: ignore[no-any-return]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; with `deep`, also those of parts and estimators, as ``part__field``."""
@@ -133,12 +134,7 @@ class Composed(BaseEstimator):
             self._part("corruption", Corruption)
 
     def _check_patience(self, training: Training, *, validated: bool) -> None:
-        """Refuse to stop early where nothing is held out.
-
-        Raises
-        ------
-        InvalidParameter
-        """
+        """Refuse to stop early where nothing is held out."""
         if training.patience is not None and not validated and training.validation_fraction == 0:
             raise InvalidParameter(
                 "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
