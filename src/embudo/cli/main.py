@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 import embudo
+from embudo.cli.options import option_with
 from embudo.cli.processes import among_others, first_to_fail
 from embudo.errors import EmbudoError, InvalidParameter, TextColumns, did_you_mean, printable, reason
 
@@ -122,6 +123,8 @@ def explain(error: Exception) -> tuple[int, str]:
     match error:
         case click.Abort():
             return 130, "Interrupted."
+        case click.NoSuchOption() if error.ctx and (mended := option_with(error.option_name, error.ctx.command.params)):
+            return error.exit_code, f"Error: No such option '{error.option_name}': write {mended}."
         case click.ClickException():
             command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else None
             hint = f" ('{command} --help' tells more.)" if command else ""

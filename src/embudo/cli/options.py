@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.errors import EmbudoError, InvalidParameter, check_exists, did_you_mean
+from embudo.parts.architectures import MLP
 from embudo.parts.expression import PARTS, parse
+from embudo.parts.optimizers import Adam
+from embudo.parts.part import SYNONYMS, within, written
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -58,6 +61,17 @@ def labels_option(coloured: str) -> Callable[..., Any]:
         help=f"What {coloured} coloured by: a column of a table or an array of an .npz file by its name, or a file. Of "
         "images in folders, the folders.",
     )
+
+
+def option_with(name: str, options: Iterable[click.Parameter]) -> str:
+    """Return which of `options` other libraries call `name`, or whose part has such a field: --optimizer "Adam(lr=...)"."""
+    field = name.lstrip("-").replace("-", "_")
+    field, flags = SYNONYMS.get(field, field), {str(option.name): option.opts[0] for option in options}
+    if field in flags:
+        return flags[field]
+    values = {outer: part for outer, part in {"encoder": MLP(), "optimizer": Adam()}.items() if outer in flags}
+    way = within(field, values)
+    return f'{flags[way[0]]} "{written(way, values).partition("=")[2]}"' if way else ""
 
 
 class PartText(ParamType):

@@ -130,29 +130,29 @@ def check_names(owner: str, given: Iterable[str], known: Mapping[str, Any]) -> N
     for name in given:
         if name not in known:
             here = SYNONYMS.get(name, name)
-            inner = _within(here, known)
-            if inner:
-                written = f"write {_written(inner, known)}, or set {'__'.join(inner)}"
-                raise UnknownParameter(f"{owner} has no parameter {name!r} of its own: {written}.")
+            way = within(here, known)
+            if way:
+                mended = f"write {written(way, known)}, or set {'__'.join(way)}"
+                raise UnknownParameter(f"{owner} has no parameter {name!r} of its own: {mended}.")
             guess = f" (did you mean {here!r}?)" if here in known else did_you_mean(name, known)
             raise UnknownParameter(f"{owner} has no parameter {name!r}{guess}; it has {', '.join(known)}.")
 
 
-def _within(name: str, values: Mapping[str, Any]) -> list[str]:
+def within(name: str, values: Mapping[str, Any]) -> list[str]:
     """Return the way to the parameter `name` of a part, or an estimator, among `values`; empty where there is none."""
     inner = {outer: value.get_params(deep=False) for outer, value in values.items() if hasattr(value, "get_params")}
     ways = [[outer, name] for outer, fields in inner.items() if name in fields]
-    ways += [[outer, *way] for outer, fields in inner.items() if (way := _within(name, fields))]
+    ways += [[outer, *way] for outer, fields in inner.items() if (way := within(name, fields))]
     return min(ways, key=lambda way: (len(way), "decoder" in way), default=[])  # a decoder mirrors its encoder
 
 
-def _written(way: list[str], values: Mapping[str, Any]) -> str:
+def written(way: list[str], values: Mapping[str, Any]) -> str:
     """Return the argument that sets the parameter at the end of a way: ``training=Training(epochs=...)``."""
     outer, *way = way
     if not way:
         return f"{outer}=..."
     value = values[outer]
-    return f"{outer}={type(value).__name__}({_written(way, value.get_params(deep=False))})"
+    return f"{outer}={type(value).__name__}({written(way, value.get_params(deep=False))})"
 
 
 def nested_params(params: dict[str, Any]) -> dict[str, Any]:
