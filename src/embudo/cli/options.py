@@ -64,7 +64,7 @@ def labels_option(coloured: str) -> Callable[..., Any]:
 
 
 def option_with(name: str, options: Iterable[click.Parameter]) -> str:
-    """Return which of `options` other libraries call `name`, or whose part has such a field: --optimizer "Adam(lr=...)"."""
+    """Return which of `options` other libraries call `name`, or whose part has such a field; "" where none does."""
     field = name.lstrip("-").replace("-", "_")
     field, flags = SYNONYMS.get(field, field), {str(option.name): option.opts[0] for option in options}
     if field in flags:
