@@ -1,5 +1,7 @@
 """What is wrong with an input is said in one sentence: what, where, and how to mend it."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -425,6 +427,11 @@ def test_a_model_that_is_not_fitted(use, tmp_path):
         use(Autoencoder(2), tmp_path / "m.safetensors")
     one_sentence(error)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "first"), [(Autoencoder, "n_components"), (Training, "epochs"), (MLP, "hidden")])
+def test_the_arguments_are_still_told(kind, first):
+    assert next(iter(inspect.signature(kind).parameters)) == first
 
 
 def test_a_subclass_may_take_what_it_likes():
