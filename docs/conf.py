@@ -1,5 +1,9 @@
 """How the documentation is built: make docs."""
 
+from typing import Any
+
+from sphinx.util.inspect import signature, stringify_signature
+
 import embudo
 
 project, author, release = "embudo", "The embudo developers", embudo.__version__
@@ -21,3 +25,15 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "write_computation_times": False,
 }
+
+
+def of_init(app: Any, what: str, name: str, kind: Any, options: Any, text: str, returns: str) -> tuple[str, str] | None:
+    """Return the arguments of `__init__` where `__new__`, which autodoc looks at first, only checks their names."""
+    if what != "class" or not hasattr(kind, "get_params"):
+        return None
+    return stringify_signature(signature(kind), show_annotation=False, show_return_annotation=False), ""
+
+
+def setup(app: Any) -> None:
+    """Let classes of parameters be shown with them."""
+    app.connect("autodoc-process-signature", of_init)

@@ -1,5 +1,7 @@
 """What is wrong with an input is said in one sentence: what, where, and how to mend it."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -9,7 +11,20 @@ import torch
 from sentences import one_sentence
 from sklearn.exceptions import NotFittedError
 
-from embudo import L1, L2, MLP, SGD, Autoencoder, BatchTopK, ConvNet, KLSparsity, MaskingNoise, TopK, Training
+from embudo import (
+    L1,
+    L2,
+    MLP,
+    SGD,
+    AnomalyDetector,
+    Autoencoder,
+    BatchTopK,
+    ConvNet,
+    KLSparsity,
+    MaskingNoise,
+    TopK,
+    Training,
+)
 from embudo.errors import InvalidData, InvalidParameter
 
 RNG = np.random.default_rng(0)
@@ -248,9 +263,19 @@ PARAMETERS = {
         r"^Training\.device='cuda:99' is not available here: use \"cpu\", or \"auto\" to take what there is",
     ),
     "a device of unknown kind": ({"training": Training(1, device="abacus")}, r"device='abacus' is not available here"),
-    "text for a part": ({"encoder": "MLP(4)"}, r"encoder must be a part such as MLP\(\), or None; got 'MLP\(4\)'"),
-    "a size for a part": ({"encoder": 4}, r"encoder must be a part such as MLP\(\), or None; got 4"),
-    "another part": ({"training": SGD(0.1)}, r"training must be a part such as Training\(\), or None; got SGD\(0\.1\)"),
+    "text for a part": (
+        {"encoder": "MLP(4)"},
+        r"encoder must be a part such as MLP\(\(128, 64\)\), or None; got 'MLP\(4\)'",
+    ),
+    "a size for a part": ({"encoder": 4}, r"encoder must be a part such as MLP\(\(128, 64\)\), or None; got 4"),
+    "another part": (
+        {"training": SGD(0.1)},
+        r"training must be a part such as Training\(50\), or None; got SGD\(0\.1\)",
+    ),
+    "a network of torch for a part": (
+        {"encoder": torch.nn.Sequential(torch.nn.ReLU())},
+        r"or None; got Sequential\( \(0\): ReLU\(\) \)\.$",
+    ),
     "a weight for a penalty": ({"penalty": 0.1}, r"penalty must be a part such as .*, or None; got 0\.1"),
     "text for a sparsity": (
         {"sparsity": "TopK(1)"},
@@ -316,6 +341,38 @@ def test_values_that_the_output_cannot_reach(scale, after):
 
 
 @pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: Autoencoder(epochs=3),
+            r"^Autoencoder has no parameter 'epochs' of its own: write training=Training\(",
+        ),
+        (
+            lambda: Autoencoder(lr=1),
+            r"training=Training\(optimizer=Adam\(lr=\.\.\.\)\), or set training__optimizer__lr",
+        ),
+        (lambda: Autoencoder(hidden_layer_sizes=3), r": write encoder=MLP\(hidden=\.\.\.\), or set encoder__hidden\.$"),
+        (lambda: Autoencoder(latent_dim=3), r"'latent_dim' \(did you mean 'n_components'\?\); it has n_components, "),
+        (lambda: Autoencoder(n_jobs=3), r"^Autoencoder has no parameter 'n_jobs'; it has n_components, encoder, "),
+        (lambda: AnomalyDetector(activation="relu"), r"autoencoder=Autoencoder\(encoder=MLP\(activation=\.\.\.\)\)"),
+        (lambda: Autoencoder().set_params(epochs=3), r"'epochs' of its own: .*, or set training__epochs\.$"),
+    ],
+)
+def test_a_name_that_is_no_parameter_is_refused_with_the_part_that_has_it(make, words):
+    with pytest.raises(InvalidParameter, match=words) as error:
+        make()
+    assert isinstance(error.value, TypeError)
+    one_sentence(error)
+
+
+def test_a_share_is_no_validation_data():
+    with pytest.raises(
+        InvalidParameter, match=r"^X_val must be samples like X; got 0\.1: .*validation_fraction=0\.1\)\.$"
+    ):
+        Autoencoder(2, training=ONCE).fit(X, X_val=0.1)
+
+
+@pytest.mark.parametrize(
     ("params", "words"),
     [
         ({"n_component": 3}, r"^Autoencoder has no parameter 'n_component' \(did you mean 'n_components'\?\)"),
@@ -370,3 +427,17 @@ def test_a_model_that_is_not_fitted(use, tmp_path):
         use(Autoencoder(2), tmp_path / "m.safetensors")
     one_sentence(error)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "first"), [(Autoencoder, "n_components"), (Training, "epochs"), (MLP, "hidden")])
+def test_the_arguments_are_still_told(kind, first):
+    assert next(iter(inspect.signature(kind).parameters)) == first
+
+
+def test_a_subclass_may_take_what_it_likes():
+    class Named(Autoencoder):
+        def __init__(self, n_components=None, **params):
+            super().__init__(n_components)
+            self.title = params["title"]
+
+    assert Named(3, title="mine").title == "mine"

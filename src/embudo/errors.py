@@ -9,6 +9,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -22,6 +23,27 @@ class InvalidParameter(EmbudoError, ValueError):
 
 class InvalidData(EmbudoError, ValueError):
     """Data that cannot be learnt from or passed through a model."""
+
+
+class TextColumns(InvalidData):
+    """Columns of a table that do not hold numbers, where numbers are expected.
+
+    Parameters
+    ----------
+    names : list of str
+        Of the columns.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        shown = ", ".join(map(repr, names[:8])) + (" ..." if len(names) > 8 else "")
+        super().__init__(
+            f"X has columns that are not numeric: {shown}; drop them or encode them as numbers first "
+            "(for example with sklearn.preprocessing.OneHotEncoder)."
+        )
+
+    def __reduce__(self) -> tuple[type[TextColumns], tuple[list[str]]]:
+        return type(self), (self.names,)
 
 
 class FileFormatError(EmbudoError, ValueError):
@@ -90,6 +112,18 @@ def reason(error: BaseException) -> str:
     words = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split()).rstrip(".")
     words = printable(words)
     return (words if len(words) <= 200 else words[:200].rstrip(". ")) or type(error).__name__
+
+
+def check_exists(path: Path) -> None:
+    """Refuse the name of a file or folder that is not there.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    if not path.exists():
+        near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [])
+        raise FileFormatError(f"No such file or folder: '{path}'{near}.")
 
 
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:

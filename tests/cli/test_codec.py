@@ -107,6 +107,13 @@ def test_comparison_and_picture(embudo, pictures, tmp_path):
     assert all(len(line) <= 80 for line in table.splitlines())
 
 
+def test_small_images_have_no_column_of_what_is_not_measured(embudo, tmp_path):
+    Image.fromarray(load_sample_images().images[0][:64, :64]).save(tmp_path / "small.png")
+    table = embudo("compress", tmp_path / "small.png", "--compare").out
+    assert "PSNR at no more bytes" in table
+    assert "MS-SSIM" not in table
+
+
 def test_several_images_in_one_file(embudo, tmp_path):
     images = (load_digits().images[:20] * 15).astype(np.uint8)
     (tmp_path / "digits").mkdir()

@@ -168,7 +168,7 @@ def test_a_table_is_never_read_whole(embudo, tables, detector, tmp_path, monkeyp
         (("fit", "{usual}", "-o", "{out}", "--contamination", "0.7"), 2, "contamination must be"),
         (("fit", "{usual}", "-o", "{out}", "--criterion", "squard"), 2, "did you mean 'squared'"),
         (("score", "{usual}", "{usual}", "-o", "{out}.csv"), 1, "is not a model file"),
-        (("score", "{model}", "{usual}", "-o", "{out}"), 2, "must be one of .csv, .parquet"),
+        (("score", "{model}", "{usual}", "-o", "{out}"), 2, "must be .csv or .parquet"),
         (("score", "{model}", "{usual}", "--drop", "age", "-o", "{out}.csv"), 1, "The table has no column 'age'"),
         (("score", "{model}", "nothing.csv", "-o", "{out}.csv"), 1, "No such file or folder: 'nothing.csv'"),
     ],

@@ -69,7 +69,7 @@ def test_numbers_to_colour_by_are_not_classified(embudo, wine, tmp_path):
 @pytest.mark.parametrize(
     ("options", "status", "words"),
     [
-        ("-o {o}/map.png", 2, "must be one of .html"),
+        ("-o {o}/map.png", 2, "must be .html"),
         ("-o {o}/map.html --labels kid", 2, "did you mean 'kind'"),
         ("-o {o}/map.html --dimensions 4", 2, "dimensions"),
         ("-o {o}/map.html", 1, "'kind'"),

@@ -127,6 +127,17 @@ def test_help_loads_nothing_heavy(args):
     assert not HEAVY & set(loaded.split())
 
 
+@pytest.mark.parametrize("args", [("train",), ("report", "m.safetensors"), ("encode", "m.safetensors")])
+def test_data_that_are_not_there_are_missed_before_anything_heavy_is_loaded(args, tmp_path):
+    code = (
+        "import sys\nfrom embudo.cli.main import main\ntry:\n    main(sys.argv[1:])\nfinally:\n    print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *args, tmp_path / "no.csv", "-o", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stderr == f"Error: No such file or folder: '{tmp_path / 'no.csv'}'.\n"
+    assert not HEAVY & set(done.stdout.split())
+
+
 def test_debug_shows_the_traceback(tmp_path):
     command = [sys.executable, "-m", "embudo", "--debug", "info", tmp_path / "missing.csv"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

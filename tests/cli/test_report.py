@@ -37,7 +37,7 @@ def test_images_are_brought_to_the_models_size(embudo, files, image_model, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        ("{m} {f}/digits.csv -o {o}/r.pdf", 2, "must be one of .html"),
+        ("{m} {f}/digits.csv -o {o}/r.pdf", 2, "must be .html"),
         ("{i} {f}/digits.npy -o {o}/r.html", 1, "90 features"),
         ("{f}/digits.npy {f}/digits.csv -o {o}/r.html", 1, "not a model"),
         ("{m} {f}/digits.csv -o {o}/r.html --image-shape 9x9", 2, "64 values in all"),

@@ -278,7 +278,9 @@ def test_the_codec_that_comes_along(small):
 @pytest.mark.parametrize(
     ("image", "error", "phrase"),
     [
-        (np.zeros((4, 4, 3)), InvalidData, "uint8"),
+        (np.zeros((4, 4, 3)), InvalidData, r"got float64: where white is 1, pass \(255 \* image\)"),
+        (np.zeros((3, 9, 9), np.uint8), InvalidData, r"pass image\.transpose\(1, 2, 0\)"),
+        ("a.png", InvalidData, r"not the name of a file: pass PIL\.Image\.open\('a\.png'\)\.$"),
         (np.zeros((4, 4, 5), np.uint8), InvalidData, "1 to 4 channels"),
         (np.zeros((0, 4), np.uint8), InvalidData, "shape"),
         (np.zeros(4, np.uint8), InvalidData, "shape"),

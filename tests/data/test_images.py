@@ -161,3 +161,9 @@ def test_formats_that_need_another_program_are_not_opened_whatever_their_name(co
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(FileFormatError, match=r"x\.png' is neither an image that can be read nor"):
         read(tmp_path / "x.png")
+
+
+def test_a_table_is_no_image(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(FileFormatError, match=r"x\.csv' holds samples, not an image\.$"):
+        read_image(tmp_path / "x.csv")

@@ -55,8 +55,8 @@ FORGED = {
         r"TopK\.k must be at most n_components=2; got 5",
     ),
     "another rule": (of_params(sparsity="JumpReLU(0.1)"), r"'sparsity\.log_threshold' should be \(2,\) and is absent"),
-    "a part in the wrong place": (of_params(encoder="L1(1)"), r"encoder must be a part such as MLP\(\)"),
-    "unknown parameter": (of_params(shell="1"), r"unexpected keyword argument 'shell'"),
+    "a part in the wrong place": (of_params(encoder="L1(1)"), r"encoder must be a part such as MLP\(\(128, 64\)\)"),
+    "unknown parameter": (of_params(shell="1"), r"has no parameter 'shell'"),
     "other layers": (of_params(encoder="MLP(5)"), r"The weights do not fit the parts: '.*' should be .* and is"),
     "absurd layers": (of_params(encoder="MLP(1000000000000)"), r"The weights do not fit the parts"),
     "absurd channels": (

@@ -140,6 +140,25 @@ def test_with_params_refuses_unknown_names_and_bad_values(part, params, words):
         part.with_params(**params)
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: Training(lr=1),
+            r"^Training has no parameter 'lr' of its own: write optimizer=Adam\(lr=\.\.\.\), or set ",
+        ),
+        (lambda: Training(learning_rate=1), r"'learning_rate' of its own: .*, or set optimizer__lr\.$"),
+        (lambda: Training(max_iter=1), r"'max_iter' \(did you mean 'epochs'\?\); it has epochs, batch_size, "),
+        (lambda: L1(weigth=1), r"^L1 has no parameter 'weigth' \(did you mean 'weight'\?\); it has weight\.$"),
+        (lambda: L1(0.1, dropout=1), r"^L1 has no parameter 'dropout'; it has weight\.$"),
+    ],
+)
+def test_a_name_that_is_no_field_is_refused_with_the_part_that_has_it(make, words):
+    with pytest.raises(InvalidParameter, match=words) as error:
+        make()
+    assert isinstance(error.value, TypeError)
+
+
 def test_sums_are_flat_and_keep_their_order():
     assert repr(L1(1) + L2(2)) == "L1(1) + L2(2)"
     assert list((L1(1) + L2(2)).terms) == ["l1", "l2"]

@@ -103,6 +103,12 @@ def test_the_same_report_twice_is_the_same_page(ae, report):
     assert Report(ae, IMAGES, Y, title="Digits").html == report.html
 
 
+def test_it_prints_what_it_says(report):
+    summary, *lines = repr(report).splitlines()
+    assert summary == report.summary()
+    assert lines == [line for found in report.findings for line in (f"- {found.what}", f"  {found.advice}")]
+
+
 def test_a_notebook_shows_the_page_in_a_frame(report):
     frame = report._repr_html_()
     assert frame.startswith('<iframe srcdoc="&lt;!DOCTYPE html&gt;')

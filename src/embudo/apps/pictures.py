@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from embudo.data.images import list_images, read_image
+from embudo.data.images import channels_last, list_images, read_image, refuse_name
 from embudo.data.patches import as_tensor
 from embudo.errors import InvalidData
 
@@ -24,6 +24,7 @@ def checked(image: Any) -> np.ndarray:
     ------
     InvalidData
     """
+    refuse_name(image)
     pixels = np.asarray(image)
     if pixels.dtype.name not in WHITE:
         raise InvalidData(
@@ -32,7 +33,8 @@ def checked(image: Any) -> np.ndarray:
         )
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (2,), (3,), (4,)) or not pixels.size:
         raise InvalidData(
-            f"An image must be of shape (height, width) or (height, width, 1 to 4 channels); got {pixels.shape}."
+            f"An image must be of shape (height, width) or (height, width, 1 to 4 channels); got {pixels.shape}"
+            f"{channels_last(pixels.shape)}."
         )
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise InvalidData("The image has values that are NaN or infinite: replace them before it is denoised.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.cli.loading import in_columns_of, load_as, load_autoencoder
-from embudo.cli.options import PATH, ClassWeight, DataSource, data_options, output_option
+from embudo.cli.options import INPUT, PATH, ClassWeight, DataSource, data_options, output_option
 from embudo.cli.output import check_output, write_table
 from embudo.cli.recipe import PARAMETERS, Recipe, fit_and_save, recipe_options
 from embudo.cli.tables import print_facts
@@ -32,7 +32,7 @@ def classify(ctx: click.Context) -> None:
 
 
 @classify.command()
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @click.option(
     "--labels",
     metavar="NAME|FILE",
@@ -117,7 +117,7 @@ def first_autoencoder(path: Path | None, recipe: Recipe) -> tuple[Any, tuple[int
 
 @classify.command()
 @click.argument("model", type=PATH)
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @output_option(".csv or .parquet.")
 @click.option("--labels", metavar="NAME|FILE", help="Labels to measure the accuracy by, given as for training.")
 @data_options

@@ -188,22 +188,26 @@ def draw_comparison(path: Path, image: np.ndarray, result: np.ndarray, captions:
 def print_tables(rows: list[dict[str, Any]]) -> None:
     """Print a line an image and the means below; then what other formats come to, where they were measured."""
     lines = [*rows, *([mean_row(rows)] if len(rows) > 1 else [])]
+    measures = {
+        key: (title, form)
+        for key, title, form in (("psnr", "PSNR", ".2f"), ("ms_ssim", "MS-SSIM", ".4f"))
+        if any(_number(row[key], form) != "none" for row in rows)  # small images have no MS-SSIM
+    }
     print_table(
-        ("file", "bytes", "bits/pixel", "PSNR", "MS-SSIM", "s"),
+        ("file", "bytes", "bits/pixel", *(title for title, _ in measures.values()), "s"),
         [
             (
                 row["file"],
                 f"{row['bytes']:,.0f}",
                 f"{row['bits_per_pixel']:.3f}",
-                f"{row['psnr']:.2f}",
-                _number(row["ms_ssim"], ".4f"),
+                *(_number(row[key], form) for key, (_, form) in measures.items()),
                 f"{row['seconds_to_encode'] + row['seconds_to_decode']:.2f}",
             )
             for row in lines
         ],
     )
     peers = [name.removeprefix("psnr_") for name in rows[0] if name.startswith("psnr_")]
-    for key, title, form in (("psnr", "PSNR", ".2f"), ("ms_ssim", "MS-SSIM", ".4f")) if peers else ():
+    for key, (title, form) in measures.items() if peers else ():
         columns = [key, *(f"{key}_{name}" for name in peers)]
         print_table(
             (f"{title} at no more bytes", "embudo", *peers),

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from embudo.cli.loading import at_level, level_option, load_autoencoder
-from embudo.cli.options import PATH, DataSource, data_options, output_option
+from embudo.cli.options import INPUT, PATH, DataSource, data_options, output_option
 from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, check_samples_output, write_samples
 
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.argument("codes", type=PATH)
+@click.argument("codes", type=INPUT)
 @output_option(f"{', '.join(ARRAY_ENDINGS)}, or a folder for images.")
 @level_option
 @data_options

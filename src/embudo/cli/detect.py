@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.cli.loading import in_columns_of, load_as
-from embudo.cli.options import PATH, DataSource, Scalar, Word, data_options, output_option
+from embudo.cli.options import INPUT, PATH, DataSource, Scalar, Word, data_options, output_option
 from embudo.cli.output import check_output, write_tables
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
 from embudo.cli.tables import print_facts, print_table
@@ -39,7 +39,7 @@ def detect(ctx: click.Context) -> None:
 
 
 @detect.command()
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @output_option("The detector: .safetensors.")
 @click.option(
     "--contamination",
@@ -150,7 +150,7 @@ def split(X: Any, seed: int | None) -> tuple[Any, Any]:
 
 @detect.command()
 @click.argument("model", type=PATH)
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @output_option(".csv or .parquet.")
 @click.option(
     "--top", type=click.IntRange(min=0), default=3, show_default=True, help="Features that are named for each sample."

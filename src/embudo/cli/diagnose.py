@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from embudo.cli.loading import in_columns_of, load_autoencoder
-from embudo.cli.options import PATH, DataSource, data_options
+from embudo.cli.options import INPUT, PATH, DataSource, data_options
 from embudo.cli.output import json_text
 from embudo.cli.tables import print_table
 
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_options
 def diagnose(model: Path, data: Path, as_json: bool, source: DataSource) -> None:
@@ -32,7 +32,7 @@ def diagnose(model: Path, data: Path, as_json: bool, source: DataSource) -> None
     rows = [_row(name, facts) for name in facts if not name.startswith("pca_")]
     print_table(("measure", "", "PCA's"), rows, text=(0, 1, 2))
     rows = [[name, *(_text(value) for value in measures.values())] for name, measures in noise.items()]
-    print_table(("noise", "fvu", "PCA's fvu", "reconstruction change", "code change"), rows)
+    print_table(("noise", "fvu", "PCA's fvu", "change of x'", "change of h"), rows)
 
 
 def _row(name: str, facts: dict[str, Any]) -> list[str]:

@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from embudo.cli.loading import at_level, in_columns_of, level_option, load_autoencoder
-from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
+from embudo.cli.options import INPUT, PATH, DataSource, Word, data_options, output_option
 from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, write_array
 from embudo.errors import InvalidParameter
 
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.argument("data", type=PATH, nargs=-1, required=True)
+@click.argument("data", type=INPUT, nargs=-1, required=True)
 @output_option(f"{', '.join(ARRAY_ENDINGS)}; with --engine a folder.")
 @level_option
 @click.option("--engine", type=Word(["dask", "ray"]), help="Let the processes of Dask or Ray encode Parquet files.")

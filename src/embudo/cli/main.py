@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import signal
 import sys
 import warnings
@@ -17,8 +18,9 @@ from typing import Any, NoReturn
 import click
 
 import embudo
+from embudo.cli.options import option_with
 from embudo.cli.processes import among_others, first_to_fail
-from embudo.errors import EmbudoError, InvalidParameter, did_you_mean, reason
+from embudo.errors import EmbudoError, InvalidParameter, TextColumns, did_you_mean, printable, reason
 
 VERBS = (
     "demo",
@@ -121,6 +123,8 @@ def explain(error: Exception) -> tuple[int, str]:
     match error:
         case click.Abort():
             return 130, "Interrupted."
+        case click.NoSuchOption() if error.ctx and (mended := option_with(error.option_name, error.ctx.command.params)):
+            return error.exit_code, f"Error: No such option '{error.option_name}': write {mended}."
         case click.ClickException():
             command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else None
             hint = f" ('{command} --help' tells more.)" if command else ""
@@ -132,6 +136,9 @@ def explain(error: Exception) -> tuple[int, str]:
         case OSError() if error.strerror:
             where = f"'{error.filename}': " if error.filename else ""
             return 1, f"Error: {where}{error.strerror}."
+        case TextColumns():
+            columns = " ".join(f"--drop {shlex.quote(name)}" for name in error.names)
+            return 1, f"Error: {_one_line(error)} ({printable(columns)} drops them.)"
         case EmbudoError():
             return 1, f"Error: {_one_line(error)}"
         case ValueError() | OSError():

@@ -11,8 +11,8 @@ import click
 
 from embudo.cli.classify import read_both
 from embudo.cli.loading import in_columns_of, load_autoencoder
-from embudo.cli.options import PATH, DataSource, Scalar, data_options, labels_option, output_option
-from embudo.cli.output import check_output
+from embudo.cli.options import INPUT, PATH, DataSource, Scalar, data_options, labels_option, output_option
+from embudo.cli.output import check_output, size_text
 from embudo.cli.recipe import fit_and_save, given_options
 from embudo.cli.watching import Watched, watch_options
 from embudo.errors import InvalidData, InvalidParameter
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @output_option("The page: .html.")
 @labels_option("points are")
 @click.option("--dimensions", type=click.IntRange(2, 3), default=2, show_default=True)
@@ -81,7 +81,7 @@ def map(
     write_atomically(output, page.encode())
     for name, value in facts.items():
         click.echo(f"{name}: {value}")
-    click.echo(f"Map written to {output}, {len(page) / 1e6:.1f} MB, after {time.perf_counter() - started:.0f} s")
+    click.echo(f"Map written to {output}, {size_text(len(page))}, after {time.perf_counter() - started:.0f} s")
 
 
 def known_model(path: Path) -> BaseAutoencoder:

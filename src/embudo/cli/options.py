@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.errors import EmbudoError, InvalidParameter, did_you_mean
+from embudo.errors import EmbudoError, InvalidParameter, check_exists, did_you_mean
+from embudo.parts.architectures import MLP
 from embudo.parts.expression import PARTS, parse
+from embudo.parts.optimizers import Adam
+from embudo.parts.part import SYNONYMS, within, written
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
@@ -31,7 +34,18 @@ class FileName(click.Path):
         return super().convert(value, param, ctx)
 
 
+class InputName(FileName):
+    """A path to what is there: it is looked for before anything is loaded."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path that `value` names."""
+        path = super().convert(value, param, ctx)
+        check_exists(path)
+        return path
+
+
 PATH = FileName(path_type=Path)
+INPUT = InputName(path_type=Path)
 
 
 def output_option(help: str, **options: Any) -> Callable[..., Any]:
@@ -47,6 +61,17 @@ def labels_option(coloured: str) -> Callable[..., Any]:
         help=f"What {coloured} coloured by: a column of a table or an array of an .npz file by its name, or a file. Of "
         "images in folders, the folders.",
     )
+
+
+def option_with(name: str, options: Iterable[click.Parameter]) -> str:
+    """Return which of `options` other libraries call `name`, or whose part has such a field; "" where none does."""
+    field = name.lstrip("-").replace("-", "_")
+    field, flags = SYNONYMS.get(field, field), {str(option.name): option.opts[0] for option in options}
+    if field in flags:
+        return flags[field]
+    values = {outer: part for outer, part in {"encoder": MLP(), "optimizer": Adam()}.items() if outer in flags}
+    way = within(field, values)
+    return f'{flags[way[0]]} "{written(way, values).partition("=")[2]}"' if way else ""
 
 
 class PartText(ParamType):

@@ -45,14 +45,25 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
         If its folder is missing or not writable, or a folder is in its place.
     """
     if path.suffix.lower() not in endings:
-        allowed = ", ".join(ending or "none (a folder)" for ending in endings)
-        raise InvalidParameter(f"Cannot tell what to write from the ending of '{path}': it must be one of {allowed}.")
+        allowed = " or ".join(ending or "none (a folder)" for ending in endings)
+        raise InvalidParameter(f"Cannot tell what to write from the ending of '{path}': it must be {allowed}.")
     if not path.parent.is_dir():
         raise FileFormatError(f"Cannot write '{path}': there is no folder '{path.parent}'.")
     if path.is_dir() == bool(path.suffix) and path.exists():
         raise FileFormatError(f"Cannot write '{path}': it is a {'folder' if path.suffix else 'file'}.")
     if not os.access(path if path.is_dir() else path.parent, os.W_OK):
         raise FileFormatError(f"Cannot write '{path}': no permission.")
+
+
+def size_text(n_bytes: int) -> str:
+    """Return the size of a file in words.
+
+    Examples
+    --------
+    >>> size_text(420_000), size_text(12_300)
+    ('0.4 MB', '12 kB')
+    """
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:.0f} kB"
 
 
 def write_array(path: Path, array: np.ndarray, columns: Sequence[str], key: str) -> None:

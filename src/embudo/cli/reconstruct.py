@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embudo.cli.loading import in_columns_of, load_autoencoder
-from embudo.cli.options import PATH, DataSource, data_options, output_option
+from embudo.cli.options import INPUT, PATH, DataSource, data_options, output_option
 from embudo.cli.output import ARRAY_ENDINGS, as_it_comes, check_output, check_samples_output, write_samples
 from embudo.errors import InvalidParameter
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @output_option(f"{', '.join(ARRAY_ENDINGS)}, or a folder for images, which keep their names.")
 @data_options
 def reconstruct(model: Path, data: Path, output: Path, source: DataSource) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from embudo.cli.loading import in_columns_of, load_autoencoder
-from embudo.cli.options import PATH, DataSource, data_options, image_shape_option, labels_option, output_option
-from embudo.cli.output import check_output
+from embudo.cli.options import INPUT, PATH, DataSource, data_options, image_shape_option, labels_option, output_option
+from embudo.cli.output import check_output, size_text
 
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @output_option("The page: .html.")
 @labels_option("codes are")
 @image_shape_option
@@ -40,9 +40,7 @@ def report(
     X = in_columns_of(autoencoder, X)
     page = Report(autoencoder, X, y, title=f"{model.name} on {data.name}", image_shape=image_shape)
     page.save(output)
-    click.echo(page.summary())
-    for finding in page.findings:
-        click.echo(f"- {finding.what}\n  {finding.advice}")
-    if not page.findings:
-        click.echo("Nothing was found wrong.")
-    click.echo(f"Report written to {output}, {len(page.html) / 1e6:.1f} MB")
+    click.echo(repr(page))
+    if page.findings:
+        click.echo('Arguments in Python are options of the verbs: init="pca" is --init pca.')
+    click.echo(f"Report written to {output}, {size_text(len(page.html))}")

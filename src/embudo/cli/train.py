@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from embudo.cli.options import PATH, DataSource, Word, data_options, output_option
+from embudo.cli.options import INPUT, DataSource, Word, data_options, output_option
 from embudo.cli.output import check_output
 from embudo.cli.processes import leads, several_processes
 from embudo.cli.recipe import Recipe, fit_and_save, recipe_options
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=PATH)
+@click.argument("data", type=INPUT)
 @output_option("The model file: .safetensors.")
-@click.option("--validation", type=PATH, help="Data to measure after each epoch, not learnt from.")
+@click.option("--validation", type=INPUT, help="Data to measure after each epoch, not learnt from.")
 @click.option(
     "--fine-tune",
     type=Word(["reconstruction", "none"]),

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from embudo.codec.container import CHUNKS, Container, deflate, inflate, inflate_blocks
-from embudo.data.images import list_images, n_colours, read_image
+from embudo.data.images import channels_last, list_images, n_colours, read_image, refuse_name
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter, check_choice, reason
 
 MAX_METADATA = 2**24  #: bytes of a kind, unpacked
@@ -30,9 +30,11 @@ def as_frames(image: Any) -> np.ndarray:
     InvalidData
         If it is not uint8, not of 1 to 4 channels, or empty.
     """
+    refuse_name(image)
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
-        raise InvalidData(f"Images must be of type uint8, from 0 to 255; got {pixels.dtype}.")
+        hint = ": where white is 1, pass (255 * image).round().astype('uint8')" if pixels.dtype.kind == "f" else ""
+        raise InvalidData(f"Images must be of type uint8, from 0 to 255; got {pixels.dtype}{hint}.")
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim == 3:
@@ -40,7 +42,7 @@ def as_frames(image: Any) -> np.ndarray:
     if pixels.ndim != 4 or pixels.shape[3] not in range(1, 5) or not pixels.size:
         raise InvalidData(
             "An image must be of shape (height, width) or (height, width, 1 to 4 channels), several of one size of "
-            f"(n, height, width, channels); got {np.shape(image)}."
+            f"(n, height, width, channels); got {np.shape(image)}{channels_last(np.shape(image))}."
         )
     return pixels
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from embudo.errors import InvalidData
+from embudo.errors import InvalidData, TextColumns
 
 GREATEST = 1e150  #: magnitude that a value may have: its square, and a sum of such, must be a number
 
@@ -91,11 +91,7 @@ def _from_torch(X: Any) -> np.ndarray:
 
 def _refuse_columns(names: list[str]) -> None:
     if names:
-        shown = ", ".join(map(repr, names[:8])) + (" ..." if len(names) > 8 else "")
-        raise InvalidData(
-            f"X has columns that are not numeric: {shown}; drop them or encode them as numbers first "
-            "(for example with sklearn.preprocessing.OneHotEncoder)."
-        )
+        raise TextColumns(names)
 
 
 def is_numeric(column: Any) -> bool:

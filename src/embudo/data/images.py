@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from embudo.errors import EmbudoError, FileFormatError, InvalidData, check_choice, check_number, reason
 
+SAMPLES = {".npy", ".npz", ".csv", ".tsv", ".parquet", ".idx"}  #: endings of files that hold no image
 COLORS = ("auto", "grey", "rgb")
 #: formats for which Pillow runs other programs, or only has a place for somebody else's decoder
 _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -17,6 +19,23 @@ _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 def n_colours(channels: int) -> int:
     """Return how many of an image's channels are colours: of 2 or 4 the last is transparency."""
     return channels - (channels % 2 == 0)
+
+
+def refuse_name(image: Any) -> None:
+    """Refuse the name of a file where an image is expected.
+
+    Raises
+    ------
+    InvalidData
+    """
+    if isinstance(image, str | Path):
+        raise InvalidData(f"An image is an array, not the name of a file: pass PIL.Image.open({str(image)!r}).")
+
+
+def channels_last(shape: tuple[int, ...]) -> str:
+    """Return the sentence end that mends an image whose channels come first, or an empty string."""
+    first = len(shape) == 3 and shape[0] in (1, 3, 4)
+    return "; where channels come first, pass image.transpose(1, 2, 0)" if first else ""
 
 
 def image_endings() -> set[str]:
@@ -82,6 +101,8 @@ def read_image(path: Path, color: str = "auto", *, alpha: bool = False) -> np.nd
     except EmbudoError:
         raise
     except UnidentifiedImageError:
+        if path.suffix.lower() in SAMPLES:
+            raise FileFormatError(f"'{path}' holds samples, not an image.") from None
         raise FileFormatError(
             f"'{path}' is neither an image that can be read nor a .npy, .npz, .csv, .tsv, .parquet or .idx file."
         ) from None

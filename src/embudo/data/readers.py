@@ -16,7 +16,15 @@ import numpy as np
 import scipy.sparse
 
 from embudo.data.images import read_images
-from embudo.errors import EmbudoError, FileFormatError, InvalidParameter, MissingDependency, did_you_mean, reason
+from embudo.errors import (
+    EmbudoError,
+    FileFormatError,
+    InvalidParameter,
+    MissingDependency,
+    check_exists,
+    did_you_mean,
+    reason,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,9 +103,7 @@ def read(
 def readable(path: Path) -> Iterator[None]:
     """Refuse a file that is not there, and make one sentence of whatever its parser raises."""
     try:
-        if not path.exists():
-            near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [])
-            raise FileFormatError(f"No such file or folder: '{path}'{near}.")
+        check_exists(path)
         yield
     except EmbudoError:
         raise

@@ -130,7 +130,14 @@ class Autoencoder(BaseAutoencoder):
 
     _default_parts = MappingProxyType({"encoder": MLP(), "training": Training()})
     _example_parts = MappingProxyType(
-        {"decoder": MLP(), "corruption": MaskingNoise(0.3), "sparsity": TopK(10), "penalty": L1(1e-3)}
+        {
+            "encoder": MLP((128, 64)),
+            "decoder": MLP((64, 128)),
+            "corruption": MaskingNoise(0.3),
+            "sparsity": TopK(10),
+            "penalty": L1(1e-3),
+            "training": Training(50),
+        }
     )
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         pair = self._pair(X, X_clean, reset=True)
         if X_val is None:
             return pair, None
+        if isinstance(X_val, numbers.Real):
+            raise InvalidParameter(
+                f"X_val must be samples like X; got {X_val!r}: a share of X is held out by "
+                "training=Training(validation_fraction=0.1)."
+            )
         is_pair = isinstance(X_val, tuple) and len(X_val) == 2
         return pair, self._pair(*(X_val if is_pair else (X_val, None)), reset=False)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -32,7 +34,7 @@ from embudo.errors import FileFormatError, InvalidData, InvalidParameter
 from embudo.nn.layers import multiply_adds
 from embudo.nn.network import Network
 from embudo.parts.corruptions import Corruption
-from embudo.parts.part import Part, nested_params, plain, replaced
+from embudo.parts.part import Part, check_names, nested_params, plain, replaced
 from embudo.parts.training import Training
 
 if TYPE_CHECKING:
@@ -60,6 +62,14 @@ class Composed(BaseEstimator):
     history_: History
     _completed = True  #: whether the last training came to its end
     _step: TrainingStep | None = None  #: kept between calls of partial_fit
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """Return an estimator to be filled in; a name that is not a parameter of its class is refused in a sentence."""
+        _, *known = inspect.signature(cls.__init__).parameters.values()
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in known):  # of a subclass, perhaps
+            values = {**cls._default_parts, **cls._example_parts}
+            check_names(cls.__name__, params, {one.name: values.get(one.name) for one in known})
+        return super().__new__(cls)  # type: ignore[no-any-return]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name; with `deep`, also those of parts and estimators, as ``part__field``."""
@@ -114,9 +124,8 @@ class Composed(BaseEstimator):
             return self._default_parts.get(name)
         if not isinstance(value, kind):
             example = {**self._default_parts, **self._example_parts}.get(name, kind.__name__)
-            raise InvalidParameter(
-                f"{type(self).__name__}.{name} must be a part such as {example!r}, or None; got {value!r}."
-            )
+            owner, came = type(self).__name__, textwrap.shorten(repr(value), 200)  # a torch module prints as lines
+            raise InvalidParameter(f"{owner}.{name} must be a part such as {example!r}, or None; got {came}.")
         return value
 
     def _check_corruption(self) -> None:
@@ -125,12 +134,7 @@ class Composed(BaseEstimator):
             self._part("corruption", Corruption)
 
     def _check_patience(self, training: Training, *, validated: bool) -> None:
-        """Refuse to stop early where nothing is held out.
-
-        Raises
-        ------
-        InvalidParameter
-        """
+        """Refuse to stop early where nothing is held out."""
         if training.patience is not None and not validated and training.validation_fraction == 0:
             raise InvalidParameter(
                 "Training.patience needs validation: give fit an X_val, or set Training.validation_fraction."
@@ -164,7 +168,9 @@ class Composed(BaseEstimator):
         """
         passing = {"device", "run_dir", "log_dir", "verbose", "random_state"}
         words = {
-            name: repr(plain(value)) if isinstance(value, Part) or not callable(value) else _name(value)
+            name: repr(plain(value))
+            if isinstance(value, Part) or not callable(value)
+            else str(getattr(value, "__qualname__", type(value).__name__))
             for name, value in self.get_params().items()
             if name.rpartition("__")[2] not in passing and not isinstance(value, Training | BaseEstimator | list)
         }
@@ -383,10 +389,6 @@ class Composed(BaseEstimator):
             raise FileFormatError("A weight is not finite.")
         self.module_ = self._empty_network(dtypes.pop(), device)
         self.module_.load_state_dict(weights)
-
-
-def _name(function: Any) -> str:
-    return str(getattr(function, "__qualname__", type(function).__name__))
 
 
 def cpu_weights(module: nn.Module) -> dict[str, Tensor]:

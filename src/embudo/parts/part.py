@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from embudo.errors import InvalidParameter, did_you_mean
@@ -15,6 +16,12 @@ class Part:
     Subclasses are frozen dataclasses whose first field may be given by position and whose other
     fields are given by keyword. They check themselves when built, in `validate`.
     """
+
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """Return a part to be filled in; a name that is not a field of its kind is refused in a sentence."""
+        known = {field.name: field.default for field in dataclasses.fields(cls) if field.init}
+        check_names(cls.__name__, fields, known)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -98,6 +105,56 @@ class Combination(Part):
         return " + ".join(map(repr, self.addends))
 
 
+#: what other libraries call a parameter: its name here
+SYNONYMS = {
+    "hidden_layer_sizes": "hidden",
+    "hidden_neuron_list": "hidden",
+    "latent_dim": "n_components",
+    "learning_rate": "lr",
+    "max_iter": "epochs",
+}
+
+
+class UnknownParameter(InvalidParameter, TypeError):
+    """An argument whose name no parameter has."""
+
+
+def check_names(owner: str, given: Iterable[str], known: Mapping[str, Any]) -> None:
+    """Refuse names of arguments that are none of `known`, parameters with the values that they may have.
+
+    Raises
+    ------
+    UnknownParameter
+        It tells which part has a parameter of that name, or of one like it.
+    """
+    for name in given:
+        if name not in known:
+            here = SYNONYMS.get(name, name)
+            way = within(here, known)
+            if way:
+                mended = f"write {written(way, known)}, or set {'__'.join(way)}"
+                raise UnknownParameter(f"{owner} has no parameter {name!r} of its own: {mended}.")
+            guess = f" (did you mean {here!r}?)" if here in known else did_you_mean(name, known)
+            raise UnknownParameter(f"{owner} has no parameter {name!r}{guess}; it has {', '.join(known)}.")
+
+
+def within(name: str, values: Mapping[str, Any]) -> list[str]:
+    """Return the way to the parameter `name` of a part, or an estimator, among `values`; empty where there is none."""
+    inner = {outer: value.get_params(deep=False) for outer, value in values.items() if hasattr(value, "get_params")}
+    ways = [[outer, name] for outer, fields in inner.items() if name in fields]
+    ways += [[outer, *way] for outer, fields in inner.items() if (way := within(name, fields))]
+    return min(ways, key=lambda way: (len(way), "decoder" in way), default=[])  # a decoder mirrors its encoder
+
+
+def written(way: list[str], values: Mapping[str, Any]) -> str:
+    """Return the argument that sets the parameter at the end of a way: ``training=Training(epochs=...)``."""
+    outer, *way = way
+    if not way:
+        return f"{outer}=..."
+    value = values[outer]
+    return f"{outer}={type(value).__name__}({written(way, value.get_params(deep=False))})"
+
+
 def nested_params(params: dict[str, Any]) -> dict[str, Any]:
     """Return `params` with the fields of every part among its values added as ``outer__inner``."""
     inner = {
@@ -134,9 +191,7 @@ def replaced(
     within: dict[str, dict[str, Any]] = {}
     for name, value in params.items():
         outer, _, inner = name.partition("__")
-        if outer not in current:
-            guess = did_you_mean(outer, current)
-            raise InvalidParameter(f"{owner} has no parameter {outer!r}{guess}; it has {', '.join(current)}.")
+        check_names(owner, [outer], {key: (defaults or {}).get(key) if v is None else v for key, v in current.items()})
         if inner:
             within.setdefault(outer, {})[inner] = value
         else:

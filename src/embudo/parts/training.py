@@ -38,7 +38,8 @@ class Training(Part):
     steps : int or None, default=None
         No more passes than it takes to make so many steps; with `epochs` "auto", as many.
     optimizer : Adam or SGD, default=Adam(3e-3, weight_decay=0.3)
-        How a gradient becomes a step. The weight decay keeps networks from learning small data sets by heart.
+        How a gradient becomes a step: learning rate and weight decay, which keeps networks from learning small data
+        sets by heart.
     validation_fraction : float, default=0.0
         Share of the samples that is held out and measured after each epoch. Not used where ``fit`` is
         given ``X_val``.

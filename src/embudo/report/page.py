@@ -171,6 +171,10 @@ class Report:
 
     # ------------------------------------------------------------------ what it says
 
+    def __repr__(self) -> str:
+        found = [f"- {finding.what}\n  {finding.advice}" for finding in self.findings]
+        return "\n".join([self.summary(), *(found or ["Nothing was found wrong."])])
+
     def summary(self) -> str:
         """Return the page in a sentence."""
         fvu, pca = self.facts["fvu"], self.facts["pca_fvu"]
