@@ -251,3 +251,16 @@ def test_epochs_append_rows_of_equal_length():
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(InvalidParameter, match=r"device='cuda:7' is not available here"):
         Autoencoder(3, training=Training(device="cuda:7")).fit(digits())
+
+
+def test_training_loads_neither_torchs_compiler_nor_computer_algebra():
+    code = (
+        "import sys\nimport numpy as np\nfrom embudo import SGD, Autoencoder, ConvNet, Training\n"
+        "X = np.random.default_rng(0).random((40, 16))\n"
+        "Autoencoder(2, training=Training(1)).fit(X).transform(X)\n"
+        "convolutions = ConvNet((2,), image_shape=(4, 4))\n"
+        "Autoencoder(2, encoder=convolutions, training=Training(1, optimizer=SGD(1e-3))).fit(X)\n"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -362,8 +362,12 @@ class Composed(BaseEstimator):
     def _empty_network(self, dtype: torch.dtype, device: torch.device | str) -> Network:
         """Return the network with memory for its weights, but none set."""
         with torch.device("meta"):  # no global generator is read
-            network = self._build_network()
-        return network.to(dtype).to_empty(device=device).eval()
+            network = self._build_network().to(dtype)
+        # as `to_empty` does, whose `empty_like` imports a computer algebra system for tensors without memory
+        network._apply(  # type: ignore[no-untyped-call]
+            lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+        )
+        return network.eval()
 
     def _load_weights(self, weights: dict[str, Tensor], device: str = "cpu") -> None:
         """Build the network and give it `weights`; names and shapes are compared before anything is allocated.

@@ -80,7 +80,7 @@ class Adam(Optimizer):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the fused torch optimizer of `parameters`."""
-        from embudo.nn.adam import FusedAdamW
+        from embudo.nn.optimizers import FusedAdamW
 
         return FusedAdamW(self._groups(parameters), lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
 
@@ -121,8 +121,8 @@ class SGD(Optimizer):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the fused torch optimizer of `parameters`."""
-        import torch
+        from embudo.nn.optimizers import FusedSGD
 
-        return torch.optim.SGD(
+        return FusedSGD(
             self._groups(parameters), lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True
         )

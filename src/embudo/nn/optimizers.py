@@ -1,7 +1,8 @@
-"""Adam by torch's fused kernel alone: what torch puts around it costs small networks more than the kernel."""
+"""torch's optimizers by their fused kernels: what torch puts around them costs small networks more than the kernels."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,20 @@ import torch
 from torch import Tensor
 
 
-class FusedAdamW(torch.optim.AdamW):
+class Uncompiled(torch.optim.Optimizer):
+    """An optimizer without torch's notes to its compiler, which import the compiler: a second and more."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+class FusedSGD(Uncompiled, torch.optim.SGD):
+    """`torch.optim.SGD`, but where gradients are disabled."""
+
+    step = inspect.unwrap(torch.optim.SGD.step)
+
+
+class FusedAdamW(Uncompiled, torch.optim.AdamW):
     """`torch.optim.AdamW` with ``fused=True``, but without closures and hooks, where gradients are disabled.
 
     Steps are counted for each group of parameters, not for each parameter.
