@@ -1,7 +1,7 @@
 """Draws the pictures of docs/seeing.md, from data that scikit-learn brings along.
 
-``python docs/pictures/make.py [names]`` draws all of them, or those that are named; "report" and "explorer" are
-screenshots, which need chromium on the PATH.
+``python docs/pictures/make.py [names]`` draws all of them, or those that are named; "report", "explorer" and
+"watching" are screenshots, which need chromium on the PATH.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from embudo import (
     k_sparse_autoencoder,
     map_autoencoder,
 )
+from embudo.engine.progress import heard_by
 from embudo.report import (
     AnomalyScoreDisplay,
     CodeDisplay,
@@ -52,6 +53,7 @@ from embudo.report import (
 )
 from embudo.report.explorer.codes import CodeExplorer
 from embudo.report.explorer.server import served
+from embudo.report.explorer.watching import Watch
 
 HERE = Path(__file__).parent
 DIGITS = load_digits()
@@ -174,6 +176,17 @@ def photograph_explorer(chromium: str) -> bytes:
         return photograph(chromium, address, "1320,800")
 
 
+def photograph_watching(chromium: str) -> bytes:
+    """Return the page of a training that is over, as PNG."""
+    watch = Watch("digits.npy to digits.safetensors")
+    with heard_by(watch.note):
+        digits.__wrapped__()
+    watch.draw("In the end")
+    watch.finished = True
+    with served(watch, browser=False) as address:
+        return photograph(chromium, address, "1000,940")
+
+
 def photograph(chromium: str, address: str, size: str) -> bytes:
     """Return a page in a window of a size, as PNG, once it has had two seconds of its own time."""
     with tempfile.TemporaryDirectory() as folder:
@@ -187,7 +200,7 @@ def photograph(chromium: str, address: str, size: str) -> bytes:
     return buffer.getvalue()
 
 
-SCREENSHOTS = {"report": photograph_report, "explorer": photograph_explorer}
+SCREENSHOTS = {"report": photograph_report, "explorer": photograph_explorer, "watching": photograph_watching}
 
 
 def main() -> None:

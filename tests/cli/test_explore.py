@@ -73,7 +73,7 @@ def test_what_is_not_explored_is_refused(refused, shown, digits, model, files, t
 def test_a_training_that_is_watched(embudo, monkeypatch, files, tmp_path, verb, data, ending, options):
     monkeypatch.setattr(watching, "PATIENCE", 0.1)
     noted = []
-    monkeypatch.setattr(watching.Watch, "note", lambda watch, stage, epoch: noted.append(epoch.number))
+    monkeypatch.setattr(watching.Watch, "note", lambda watch, stage, epoch, look: noted.append(epoch.number))
     if data == "labelled.csv":
         pd.read_csv(files / "digits.csv").assign(kind=["a", "b"] * 100).to_csv(tmp_path / data, index=False)
     source, output = (tmp_path if data == "labelled.csv" else files) / data, tmp_path / f"model{ending}"

@@ -139,7 +139,7 @@ def test_a_training_goes_on_with_another_number_of_processes(tmp_path):
     ae = Autoencoder(8, sparsity=BatchTopK(4), corruption=MaskingNoise(0.2), training=training, random_state=0)
 
     def stopped():
-        def listen(title, epoch):
+        def listen(title, epoch, look):
             if epoch.number == 4:
                 raise EOFError
 

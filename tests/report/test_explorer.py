@@ -1,5 +1,6 @@
 """The explorer's server answers its own page, in numbers that the model gives, and nobody else."""
 
+import base64
 import io
 import itertools
 import json
@@ -12,11 +13,25 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from PIL import Image
+from sklearn.base import clone
 from sklearn.datasets import load_digits, load_sample_images, load_wine
 from starlette.testclient import TestClient
 
-from embudo import MLP, Autoencoder, ImageCodec, ImageDenoiser, StackedAutoencoder, Training
+from embudo import (
+    MLP,
+    Autoencoder,
+    AutoencoderClassifier,
+    ConvNet,
+    GaussianNoise,
+    ImageCodec,
+    ImageDenoiser,
+    MaskingNoise,
+    StackedAutoencoder,
+    Training,
+    stream,
+)
 from embudo.engine.history import Epoch
+from embudo.engine.progress import heard_by
 from embudo.errors import InvalidParameter, MissingDependency
 from embudo.report.explorer import server, watching
 from embudo.report.explorer.codes import CodeExplorer
@@ -288,6 +303,112 @@ def test_a_training_is_told_epoch_by_epoch():
     assert watch.told == 1
 
 
+def shown(ae, X, monkeypatch, **options):
+    """Return the pictures of a fit, one an epoch, and one after it."""
+    monkeypatch.setattr(watching, "EVERY", 0)
+    monkeypatch.setattr(watching, "SHARE", np.inf)
+    watch, found = Watch("Training"), []
+
+    def listen(*heard):
+        watch.note(*heard)
+        found.append(watch.picture)
+
+    with heard_by(listen):
+        ae.fit(X, **options)
+    watch.draw("In the end")
+    return [*found, watch.picture]
+
+
+def pixels(uri, n, shape):
+    """Return the images of a strip, shape (n, height, width[, 3])."""
+    strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    assert strip.shape == (shape[0], n * (shape[1] + 1) - 1, *shape[2:])
+    return np.stack([strip[:, i * (shape[1] + 1) :][:, : shape[1]] for i in range(n)])
+
+
+@pytest.mark.parametrize("corruption", [None, MaskingNoise(0.5)])
+def test_images_are_shown_beside_what_becomes_of_them(monkeypatch, corruption):
+    ae = Autoencoder(6, corruption=corruption, training=Training(3, verbose=False), random_state=0)
+    *course, end = shown(ae, DIGITS, monkeypatch)
+    assert [picture["when"] for picture in course] == ["Epoch 1", "Epoch 2", "Epoch 3"]
+    assert len({picture["images"]["samples"] for picture in course}) == 1
+    assert len({picture["images"]["reconstructions"] for picture in course}) == 3
+    assert end == course[-1] | {"when": "In the end"}
+    samples, *given, passed = (pixels(strip, 12, (8, 8)) for strip in end["images"].values())
+    chosen = np.linspace(0, 199, 12).astype(int)
+    np.testing.assert_allclose(samples, 255 * DIGITS[chosen] / 16, atol=1)
+    for seen in given:
+        masked = np.abs(seen - samples.astype(float)) > 1
+        assert 0.2 < (masked | (samples == 0)).mean() < 1
+    if corruption is None:
+        assert not given
+        np.testing.assert_allclose(passed, 255 * ae.reconstruct(DIGITS[chosen]).clip(0, 16) / 16, atol=1)
+
+
+def test_images_in_rows_in_colour_and_in_pairs_are_shown(monkeypatch):
+    rows = np.random.default_rng(0).random((20, 6 * 5 * 3)).astype(np.float32)
+    ae = Autoencoder(4, encoder=ConvNet((4,), image_shape=(6, 5, 3)), training=QUICK, random_state=0)
+    found = shown(ae, rows, monkeypatch, X_clean=rows / 2)[-1]["images"]
+    clean, noisy, _ = (pixels(strip, 12, (6, 5, 3)).reshape(12, -1) for strip in found.values())
+    whole = rows[np.linspace(0, 19, 12).astype(int)]
+    low, high = whole.min() / 2, whole.max() / 2
+    for shown_as, values in ((clean, whole / 2), (noisy, whole)):
+        np.testing.assert_allclose(shown_as, 255 * ((values - low) / (high - low)).clip(0, 1), atol=1)
+
+
+@pytest.mark.parametrize("kind", ["frame", "sparse", "stream"])
+def test_samples_that_are_no_images_are_lines(monkeypatch, kind):
+    table = np.random.default_rng(0).normal(size=(60, 40)) * 10.0 ** np.arange(-20, 20)
+    table[:, 7] = 3
+    kinds = {"frame": pd.DataFrame, "sparse": scipy.sparse.csr_matrix, "stream": lambda X: stream(X, window=1000)}
+    ae = Autoencoder(4, corruption=GaussianNoise(0.1), training=QUICK, random_state=0)
+    first, *_, end = shown(ae, kinds[kind](table), monkeypatch)
+    assert (end["n_shown"], end["n_features"], list(end["lines"])) == (
+        32,
+        40,
+        ["samples", "given", "reconstructions"],
+    )
+    samples, given, passed = (np.array(rows) for rows in end["lines"].values())
+    assert samples.shape == given.shape == passed.shape == (12, 32)
+    assert samples.min(axis=0).tolist() == [0] * 32
+    assert samples.max(axis=0).tolist() == [1] * 32
+    assert 0.01 < np.abs(given - samples).mean() < 0.1
+    assert first["lines"]["reconstructions"] != end["lines"]["reconstructions"]
+
+
+def test_of_a_stack_the_level_that_learns_is_shown_and_a_classifier_shows_none(monkeypatch):
+    levels = [(name, Autoencoder(n, training=Training(1))) for name, n in (("edges", 20), ("parts", 5))]
+    stack = StackedAutoencoder(levels, training=QUICK, random_state=0)
+    found = shown(stack, DIGITS, monkeypatch)
+    assert [picture["when"] for picture in found[:3]] == [
+        "edges (1/2), epoch 1",
+        "parts (2/2), epoch 1",
+        "fine-tuning, epoch 1",
+    ]
+    assert ["images" in picture for picture in found[:3]] == [True, False, True]
+    ae = Autoencoder(4, training=Training(1))
+    *_, pretrained, last, _ = shown(
+        AutoencoderClassifier(ae, training=QUICK, random_state=0), DIGITS, monkeypatch, y=LABELS
+    )
+    assert last is pretrained
+    assert pretrained["when"] == "autoencoder, epoch 1"
+
+
+def test_pictures_take_a_small_share_of_the_time_and_nothing_of_what_is_learnt(monkeypatch):
+    ae = Autoencoder(6, corruption=GaussianNoise(0.3), training=Training(20, verbose=False), random_state=0)
+    monkeypatch.setattr(watching, "EVERY", 1000)
+    drawn, watch = [], Watch("Training")
+    monkeypatch.setattr(watching, "drawn", lambda preview: drawn.append(preview) or {})
+    with heard_by(watch.note):
+        found = ae.fit_transform(DIGITS)
+    assert len(drawn) == 1
+    assert (found == clone(ae).fit_transform(DIGITS)).all()
+    monkeypatch.setattr(watching, "EVERY", 1)
+    monkeypatch.setattr(watching.time, "monotonic", itertools.count(0, 2).__next__)  # drawing takes 2 seconds
+    watch.draw("Epoch 1")
+    assert watch.next_picture == pytest.approx(2 + 2 / watching.SHARE)
+
+
 def test_a_fit_is_watched_over_the_network(monkeypatch):
     monkeypatch.setattr(watching, "PATIENCE", 0.2)
     said = []
@@ -297,9 +418,10 @@ def test_a_fit_is_watched_over_the_network(monkeypatch):
         with urllib.request.urlopen(address, timeout=10) as page:
             assert "<title>Digits: explorer</title>" in page.read().decode()
         with urllib.request.urlopen(f"{address}events", timeout=10) as stream:
-            rows = events_in(b"".join(itertools.islice(stream, 6)).decode())
+            *rows, last = events_in(b"".join(itertools.islice(stream, 8)).decode())
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert [row["losses"]["loss"] for row in rows] == ae.history_["loss"]
+    assert last["picture"]["when"] == "Epoch 1"
     assert said == [f"Explore at {address} (Ctrl-C ends it)"]
 
 

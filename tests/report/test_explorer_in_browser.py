@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images, load_wine
 
-from embudo import MLP, Autoencoder, ImageCodec, ImageDenoiser, Training
-from embudo.engine.history import Epoch
+from embudo import MLP, Autoencoder, GaussianNoise, ImageCodec, ImageDenoiser, StackedAutoencoder, Training
+from embudo.engine.progress import heard_by
+from embudo.report.explorer import watching
 from embudo.report.explorer.codes import CodeExplorer
 from embudo.report.explorer.photographs import CodecExplorer, DenoiserExplorer
 from embudo.report.explorer.server import served
@@ -243,19 +244,45 @@ def test_noise_is_added_and_removed(open_page):
         assert decibels("denoised") > decibels("noisy") + 5
 
 
-def test_a_training_is_watched_as_it_goes(open_page):
-    watch = Watch("Training")
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_training_is_watched_as_it_goes(open_page, monkeypatch, width):
+    monkeypatch.setattr(watching, "EVERY", 0)
+    monkeypatch.setattr(watching, "SHARE", np.inf)
+    watch, seen = Watch("Training"), {"images": [], "lines": []}
+
+    def listen(stage, epoch, look):
+        """Wait until the page shows what an epoch came to, in numbers and in pictures that are not those before."""
+        watch.note(stage, epoch, look)
+        named = f"{stage.strip()}, epoch {epoch.number}:"
+        page.get_by_text(f"{named} loss {epoch.loss:#.4g}, validation").wait_for()
+        page.locator("#when").get_by_text(named).wait_for()
+        kind = "lines" if stage.startswith("parts") else "images"
+        assert [page.locator(f"#{name}").is_visible() for name in seen] == [name == kind for name in seen]
+        assert page.locator("#given").is_visible() == stage.startswith("edges")
+        if kind == "images":
+            picture = page.get_by_role("img", name="Reconstructions")
+            assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 12 * 9 - 1
+            seen[kind].append(picture.get_attribute("src"))
+        else:
+            assert page.locator("#panels svg").count() == 12
+            seen[kind].append(page.locator("#panels polyline").last.get_attribute("points"))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    quick = Training(2, verbose=False, validation_fraction=0.1)
+    edges = Autoencoder(20, corruption=GaussianNoise(0.3), training=quick)
+    stack = StackedAutoencoder([("edges", edges), ("parts", Autoencoder(5, training=quick))], training=quick)
     with served(watch, browser=False, say=lambda text: None) as address:
-        page = open_page(address, 400)
+        page = open_page(address, width)
         page.get_by_text("Waiting for the first epoch.").wait_for()
-        for number in range(1, 4):
-            watch.note("", Epoch(number, {"distance": 1 / number}, {"loss": 2.0}, 1e-3, 1.0, 1234.0))
-            page.get_by_text(f"Epoch {number}: loss {1 / number:#.4g}, validation loss 2.000; 1,234").wait_for()
-        wait_for(lambda: page.locator("#chart polyline").count() == 2)
-        assert len(page.locator("#chart polyline").first.get_attribute("points").split()) == 3
+        with heard_by(listen):
+            stack.fit(DIGITS)
+        assert (len(set(seen["images"])), len(set(seen["lines"]))) == (4, 2)
+        wait_for(lambda: page.locator("#chart polyline").count() == 6)
+        assert len(page.locator("#chart polyline").first.get_attribute("points").split()) == 2
         threading.Thread(target=watch.finish).start()
         page.get_by_text("The training is over.").wait_for()
         assert page.locator("#error").is_hidden()
+        assert page.get_by_role("img", name="Reconstructions").get_attribute("src") == seen["images"][-1]
 
 
 def test_a_server_that_has_ended_is_said_so(open_page):

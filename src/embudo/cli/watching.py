@@ -26,7 +26,7 @@ browser_option = click.option(
 def watch_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that show a training in the browser; the verb is given them as one function, ``watched``."""
 
-    @click.option("--watch", is_flag=True, help="Show the losses in a browser, as they come.")
+    @click.option("--watch", is_flag=True, help="Show losses and reconstructed samples in a browser, as they come.")
     @port_option
     @browser_option
     @functools.wraps(verb)

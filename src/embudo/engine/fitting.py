@@ -14,7 +14,7 @@ from embudo.engine.closed_form import ClosedFormStep
 from embudo.engine.history import History, append
 from embudo.engine.loop import BatchSource, train
 from embudo.engine.objective import Objective
-from embudo.engine.progress import Progress
+from embudo.engine.progress import Look, Progress
 from embudo.engine.runtime import Runtime
 from embudo.engine.sparse_step import SparseStep
 from embudo.engine.step import AutogradStep, TrainingStep
@@ -61,6 +61,7 @@ def run(
     validation: tuple[Rows, Rows] | None = None,
     open_ended: bool = False,
     recipe: str = "",
+    look: Look | None = None,
 ) -> bool:
     """Train, and leave the best (with patience) or last weights in place.
 
@@ -80,6 +81,8 @@ def run(
         Whether more may follow, as in ``partial_fit``.
     recipe : str, default=""
         The parameters of the model, by which the state in ``training.run_dir`` is known as that of this training.
+    look : Look, optional
+        For who is told of each epoch.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def run(
     first = len(history.get("epoch", ())) + 1
     kept = Snapshot([*step.parameters, *step.objective.buffers()])
     last = first + training.n_epochs(batches.n_samples) - 1
-    progress = Progress(training.verbose, last)
+    progress = Progress(training.verbose, last, look)
     position, folder = Position(best_epoch=first), None
     if training.run_dir is not None:
         folder, before = _opened(step, batches, training, history, kept.copies, validation, recipe)

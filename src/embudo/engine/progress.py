@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import numpy as np
 from torch import Tensor
 
 from embudo.engine.distribution import world
@@ -20,8 +22,33 @@ QUIET_FOR = 1.0  #: seconds before "auto" shows anything
 
 #: what the trainings of this context are part of, shown before the epoch
 _title: contextvars.ContextVar[str] = contextvars.ContextVar("title", default="")
-#: who is told of each epoch: what it is part of, and what it came to
-Listener = Callable[[str, Epoch], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """A few samples, and what the network makes of them by now, in the units of the data.
+
+    Attributes
+    ----------
+    samples : ndarray of shape (n, n_features)
+        What shall come out.
+    given : ndarray of shape (n, n_features) or None
+        What the network was given, where that is something else.
+    reconstructions : ndarray of shape (n, n_features)
+    shape : tuple of int or None
+        (height, width) or (height, width, 1 or 3) of samples that are images.
+    """
+
+    samples: np.ndarray
+    given: np.ndarray | None
+    reconstructions: np.ndarray
+    shape: tuple[int, ...] | None
+
+
+#: returns how the network that is being trained sees samples, whenever it is called
+Look = Callable[[], Preview]
+#: who is told of each epoch: what it is part of, what it came to, and, of an autoencoder, how to look at samples
+Listener = Callable[[str, Epoch, Look | None], None]
 _listener: contextvars.ContextVar[Listener | None] = contextvars.ContextVar("listener", default=None)
 
 
@@ -148,13 +175,15 @@ class Progress:
         "auto" shows nothing in logs, nor for a training of less than a second.
     epochs : int
         Number of the last epoch.
+    look : Look, optional
+        For who is told of each epoch.
     """
 
-    def __init__(self, verbose: bool | str, epochs: int) -> None:
+    def __init__(self, verbose: bool | str, epochs: int, look: Look | None = None) -> None:
         kind = face_here()
         quiet = verbose is False or (verbose == "auto" and kind is Log) or not world().leads
         self.kind = None if quiet else kind
-        self.verbose, self.epochs = verbose, epochs
+        self.verbose, self.epochs, self.look = verbose, epochs, look
         self.done, self.title = 0.0, _title.get()
         self.text = f"{self.title}epoch 1/{epochs}"
         self.face: Face | None = None
@@ -192,7 +221,7 @@ class Progress:
         """Say what an epoch came to."""
         listener = _listener.get()
         if listener is not None:
-            listener(self.title, epoch)
+            listener(self.title, epoch, self.look)
         self.text = f"{self.title}epoch {epoch.number}/{self.epochs}  loss {epoch.loss:.4g}"
         for name, value in epoch.validation.items():
             self.text += f"  validation {name} {value:.4g}"

@@ -21,7 +21,7 @@ from embudo.engine.fitting import make_step
 from embudo.engine.objective import Reconstruction
 from embudo.engine.step import TrainingStep
 from embudo.errors import InvalidData, InvalidParameter
-from embudo.models.board import show_samples
+from embudo.models.board import look_at, show_samples
 from embudo.models.export import Exportable, Graph, standalone
 from embudo.models.inference import Outcome, gathered, outputs, result_dtype
 from embudo.models.neighbours import placed
@@ -130,7 +130,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         """Train on samples and their targets."""
         rows = self._placed(self._target_rows(pair), known=open_ended and bool(self.history_))
         validation = None if held_out is None else self._target_rows(held_out)
-        self._train(step, rows, training, validation, open_ended=open_ended)
+        self._train(step, rows, training, validation, open_ended=open_ended, look=look_at(self, rows))
         if training.log_dir is not None and step.objective.world.leads:
             show_samples(self, pair[0], training.log_dir)
 

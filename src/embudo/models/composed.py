@@ -28,6 +28,7 @@ from embudo.engine.distribution import world
 from embudo.engine.fitting import run
 from embudo.engine.history import History
 from embudo.engine.objective import CorruptionFunction
+from embudo.engine.progress import Look
 from embudo.engine.runtime import Runtime
 from embudo.engine.step import TrainingStep
 from embudo.errors import FileFormatError, InvalidData, InvalidParameter
@@ -270,6 +271,7 @@ class Composed(BaseEstimator):
         validation: tuple[Rows, Rows] | None,
         *,
         open_ended: bool = False,
+        look: Look | None = None,
     ) -> None:
         """Train on rows and their targets, by the one loop."""
         rows, targets = learnt
@@ -284,6 +286,7 @@ class Composed(BaseEstimator):
                 validation=validation,
                 open_ended=open_ended,
                 recipe=self._recipe(),
+                look=look,
             )
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -10,6 +10,7 @@ import scipy.sparse
 
 from embudo.data.arrays import as_array, as_dense
 from embudo.errors import InvalidData, InvalidParameter
+from embudo.models.board import image_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,9 +123,7 @@ def image_shape_of(estimator: Any, given: tuple[int, ...] | None = None) -> tupl
     """
     if given is not None:
         return check_image_shape(given, estimator.n_features_in_)
-    first = estimator.layers_[0][1] if hasattr(estimator, "layers_") else estimator
-    shape = estimator.sample_shape_ or getattr(first.encoder_, "image_shape", None)
-    return shape if shape is not None and len(shape) in {2, 3} and shape[2:] in {(), (1,), (3,)} else None
+    return image_shape(estimator)
 
 
 def check_image_shape(shape: Any, n_features: int) -> tuple[int, ...]:

@@ -242,12 +242,13 @@ def served(
 
 @contextmanager
 def watched(title: str, *, port: int = 0, browser: bool = True, say: Callable[[str], None] = print) -> Iterator[str]:
-    """Show the losses of what is trained inside the context; yields the address. Parameters as of `serve`."""
+    """Show what is trained inside the context, as it goes; yields the address. Parameters as of `serve`."""
     watch = Watch(title)
     with served(watch, port=port, browser=browser, say=say) as address:
         try:
             with heard_by(watch.note):
                 yield address
+            watch.draw("In the end")
         except BaseException:  # Ctrl-C too
             watch.finish(patience=1)
             raise

@@ -1,5 +1,5 @@
 "use strict";
-/* The losses of a training, drawn anew as epochs come. */
+/* A training, drawn anew as epochs come: its losses, and samples beside what the network makes of them. */
 const rows = [], chart = at("chart"), colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const MOST = 1000;  // rows that are drawn, evenly spaced, and the last
 let frame = 0;
@@ -38,14 +38,55 @@ function draw() {
     const dashes = name.includes("validation") ? "6 3" : "none";
     parts.push(part("polyline", { points: line, fill: "none", stroke, "stroke-width": 2, "stroke-dasharray": dashes }));
     if (points.length === 1) parts.push(part("circle", { cx: x(points[0][0]), cy: y(points[0][1]), r: 3, fill: stroke }));
-    const mark = document.createElement("span"), dash = document.createElement("span");
-    dash.textContent = dashes === "none" ? "━━ " : "╍╍ ";
-    dash.style.color = stroke;
-    mark.append(dash, name);
-    marks.push(mark);
+    marks.push(mark(name, dashes === "none" ? "━━ " : "╍╍ ", stroke));
   });
   chart.replaceChildren(...parts);
   at("legend").replaceChildren(...marks);
+}
+
+/* Rows of images, or lines over features. */
+function show({ when, images, lines, n_shown, n_features }) {
+  at("seen").hidden = false;
+  at("when").textContent = `${when}:`;
+  at("images").hidden = !images;
+  at("lines").hidden = !lines;
+  if (images) {
+    for (const name of ["samples", "given", "reconstructions"]) {
+      at(name).parentElement.hidden = !images[name];
+      if (images[name]) at(name).src = images[name];
+    }
+  } else {
+    at("panels").replaceChildren(...lines.samples.map((_, i) => panel(lines, i)));
+    const features = n_shown < n_features ? `${n_shown} of the ${n_features.toLocaleString("en")} features` : "All features";
+    at("lines-told").replaceChildren(
+      ...Object.entries(KINDS).filter(([name]) => lines[name]).map(([, { told, dash, stroke }]) => mark(told, dash, stroke)),
+      `${features}, each from its least to its greatest value in these samples.`);
+  }
+}
+
+const KINDS = {
+  samples: { told: "sample", dash: "━━ ", stroke: "#999", "stroke-width": 4 },
+  given: { told: "as the network is given it", dash: "┅┅ ", stroke: "#D55E00", "stroke-width": 1.5, "stroke-dasharray": "2 3" },
+  reconstructions: { told: "reconstruction", dash: "── ", stroke: "#0072B2", "stroke-width": 2 },
+};
+
+function panel(lines, i) {
+  const picture = part("svg", { viewBox: "0 0 200 96", preserveAspectRatio: "none" });
+  for (const [name, { told, dash, ...style }] of Object.entries(KINDS)) {
+    if (!lines[name]) continue;
+    const row = lines[name][i], x = (j) => 4 + 192 * j / Math.max(1, row.length - 1);
+    const points = row.map((v, j) => `${x(j)},${88 - 80 * v}`).join(" ");
+    picture.append(part("polyline", { points, fill: "none", "vector-effect": "non-scaling-stroke", ...style }));
+  }
+  return picture;
+}
+
+function mark(name, dash, colour) {
+  const mark = document.createElement("span"), line = document.createElement("span");
+  line.textContent = dash;
+  line.style.color = colour;
+  mark.append(line, name);
+  return mark;
 }
 
 function part(kind, attributes) {
@@ -68,6 +109,10 @@ events.onmessage = ({ data }) => {
   if (row.finished) {
     events.close();
     at("now").append(" The training is over.");
+    return;
+  }
+  if (row.picture) {
+    show(row.picture);
     return;
   }
   rows.push(row);
