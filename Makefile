@@ -23,10 +23,15 @@ $(VENV)/.ready-%: pyproject.toml constraints.txt | $(BIN)/python
 	fi
 	@touch $@
 
+# for the tests that drive a page; they are skipped where none can be fetched
+$(VENV)/.ready-browser: $(VENV)/.ready-test
+	@if [ -x /usr/bin/chromium ] || $(BIN)/playwright install --only-shell chromium >/dev/null 2>&1; then touch $@; \
+	else echo "No browser could be fetched: tests that need one are skipped"; fi
+
 demo: $(VENV)/.ready-base
 	$(BIN)/embudo demo
 
-test: $(VENV)/.ready-test
+test: $(VENV)/.ready-test $(VENV)/.ready-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/.ready-test $(VENV)/.ready-lint

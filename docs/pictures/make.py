@@ -184,7 +184,7 @@ def photograph_watching(chromium: str) -> bytes:
     watch.draw("In the end")
     watch.finished = True
     with served(watch, browser=False) as address:
-        return photograph(chromium, address, "1000,940")
+        return photograph(chromium, address, "1000,1050")
 
 
 def photograph(chromium: str, address: str, size: str) -> bytes:
