@@ -238,7 +238,7 @@ def as_onnx(graph: Graph, examples: tuple[Tensor, ...], outputs: list[str], fact
             dynamo=True,
             input_names=list(graph.inputs),
             output_names=outputs,
-            dynamic_shapes=tuple(dict(enumerate(map(torch.export.Dim, names))) for names in graph.inputs.values()),
+            dynamic_shapes=tuple(dict(enumerate(names)) for names in graph.inputs.values()),
             verbose=False,
         )
     model = program.model_proto  # type: ignore[union-attr]
