@@ -9,7 +9,7 @@ def taken_apart(path):
     """Return what describes a model, as a version without checksums did, and its tensors."""
     with safetensors.safe_open(path, framework="pt") as file:
         card = unchecked(file.metadata()["embudo"])
-        return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        return card, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
 
 
 def unchecked(text):

@@ -255,9 +255,10 @@ def test_forged_files_of_codecs_are_refused(codec, tmp_path, entries, kind, word
     path = tmp_path / "codec.safetensors"
     codec.save(path)
     card, tensors = read(path)
+    tensors = {name: x.int() if x.dtype == torch.uint16 else x for name, x in tensors.items()}
     if kind is not None:
         tensors["shrinkage"] = tensors["shrinkage"].to(kind)
-    write(path, card | entries, tensors)  # by torch, which knows more types
+    write(path, card | entries, tensors)  # by torch, whose types are more, but for uint16 before safetensors 0.6
     with pytest.raises(FileFormatError, match=f"(?i){words}"):
         ImageCodec.load(path)
 

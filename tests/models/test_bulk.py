@@ -102,7 +102,7 @@ def test_dask_arrays_of_images():
     ae = Autoencoder(3, training=QUICK, random_state=0).fit(images)
     codes = BatchEncoder(ae).map(da.from_array(images, chunks=(7, 2, 4, 1)))
     assert codes.chunks == ((7, 7, 6), (3,))
-    np.testing.assert_allclose(codes.compute(scheduler="synchronous"), ae.transform(images), rtol=1e-5)
+    np.testing.assert_allclose(codes.compute(scheduler="synchronous"), ae.transform(images), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")

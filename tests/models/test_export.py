@@ -132,6 +132,12 @@ def test_what_is_not_installed_is_named(library, fitted, tmp_path, monkeypatch):
         fitted.to_onnx(tmp_path / "m.onnx")
 
 
+def test_a_torch_that_is_too_old_is_named(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.6.0+cpu"))
+    with pytest.raises(MissingDependency, match=r"^ONNX needs torch 2\.7, not 2\.6\.0\+cpu: pip install"):
+        fitted.to_onnx(tmp_path / "m.onnx")
+
+
 def test_what_cannot_be_exported(fitted, tmp_path, monkeypatch):
     with pytest.raises(InvalidParameter, match=r"part must be one of .*; got 'encodr' \(did you mean 'encoder'\?\)"):
         fitted.to_onnx(tmp_path / "m.onnx", "encodr")

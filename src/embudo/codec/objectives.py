@@ -67,7 +67,7 @@ def trainable(network: IntegerNetwork) -> nn.Sequential:
     layers: list[nn.Module] = []
     for number, (weight, bias) in enumerate(network.layers):
         layer = nn.utils.skip_init(nn.Linear, *reversed(weight.shape))
-        scale = 2**FRACTION * (PER_OCTAVE if number == len(network.layers) - 1 else 1)
+        scale = 2.0**FRACTION * (PER_OCTAVE if number == len(network.layers) - 1 else 1)
         layer.weight.data = torch.from_numpy(weight.astype(np.float32) / scale)
         layer.bias.data = torch.from_numpy(bias.astype(np.float32) / (scale * UNIT))
         layers += [layer, nn.ReLU()]
@@ -79,7 +79,7 @@ def in_integers(network: nn.Sequential) -> IntegerNetwork:
     linear = [layer for layer in network if isinstance(layer, nn.Linear)]
     layers = []
     for layer in linear:
-        scale = 2**FRACTION * (PER_OCTAVE if layer is linear[-1] else 1)
+        scale = 2.0**FRACTION * (PER_OCTAVE if layer is linear[-1] else 1)
         layers.append((_rounded(layer.weight * scale, np.int16), _rounded(layer.bias * (scale * UNIT), np.int32)))
     return IntegerNetwork(layers)
 

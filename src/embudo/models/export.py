@@ -135,7 +135,7 @@ class Exportable(Composed):
         ExportDiffers
             If more differs. Nothing is written then.
         MissingDependency
-            If onnx, onnxscript or onnxruntime is not installed.
+            If onnx, onnxscript or onnxruntime is not installed, or torch is older than 2.7.
         InvalidParameter
             As of `to_torch`; or if the weights are more than the 2 GiB that fit a file.
         """
@@ -222,12 +222,14 @@ def as_onnx(graph: Graph, examples: tuple[Tensor, ...], outputs: list[str], fact
     Raises
     ------
     MissingDependency
-        If onnx or onnxscript is not installed.
+        If onnx or onnxscript is not installed, or torch is too old.
     InvalidParameter
         If it would be too large.
     """
     if sum(tensor.nbytes for tensor in graph.module.state_dict().values()) >= MOST_BYTES:
         raise InvalidParameter("The model has more weights than the 2 GiB that an ONNX file can hold.")
+    if torch.__version__ < "2.7":
+        raise MissingDependency(f'ONNX needs torch 2.7, not {torch.__version__}: pip install "embudo[onnx]".')
     with missing_extra(), quiet_exporter():
         import onnx
         import onnxscript  # noqa: F401 (torch.onnx needs it)
@@ -238,7 +240,7 @@ def as_onnx(graph: Graph, examples: tuple[Tensor, ...], outputs: list[str], fact
             dynamo=True,
             input_names=list(graph.inputs),
             output_names=outputs,
-            dynamic_shapes=tuple(dict(enumerate(map(torch.export.Dim, names))) for names in graph.inputs.values()),
+            dynamic_shapes=tuple(dict(enumerate(names)) for names in graph.inputs.values()),
             verbose=False,
         )
     model = program.model_proto  # type: ignore[union-attr]
