@@ -271,6 +271,6 @@ def test_a_write_that_fails_leaves_the_state_as_it_was(tmp_path, monkeypatch, st
 def test_optimizers_find_their_state_in_the_layout_of_the_weights():
     weight = torch.nn.Parameter(torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last))
     value = torch.randn(4, 3, 2, 2)
-    laid_out = checkpoint._laid_out_like(weight, value)
+    laid_out = checkpoint._laid_out_like(weight, value, torch.Tensor.copy_)
     assert laid_out.stride() == weight.stride() != value.stride()
     assert torch.equal(laid_out, value)

@@ -104,18 +104,15 @@ class Group(World):
 
     # ------------------------------------------------------------------ shares
 
-    def part(self, n: int) -> slice:
-        """Return which of `n` samples this process looks at; shares differ by at most one."""
-        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
-
     def share(self, n: int) -> slice:
         """Return this process's share of a batch of `n` samples, and keep it as that at work.
 
-        Where there are fewer samples than processes, some look at a sample of another one, which weighs nothing.
+        Shares differ by at most one. Where there are fewer samples than processes, some look at a sample of another
+        one, which weighs nothing.
         """
-        mine = self.part(n)
-        n_own = mine.stop - mine.start
-        start = min(mine.start, n - 1)
+        start, stop = n * self.rank // self.size, n * (self.rank + 1) // self.size
+        n_own = stop - start
+        start = min(start, n - 1)
         self.take(slice(start, start + max(n_own, 1)), n)
         self.weight = n_own / n
         return self.mine
@@ -185,7 +182,8 @@ class Group(World):
     def reduce(self, parameters: Iterable[Tensor], terms: dict[str, Any]) -> dict[str, Any]:
         """Make gradients of parameters, and terms, those of the batch, given those of the share; return the terms."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        values = [torch.as_tensor(term, device=gradients[0].device).detach().clone() for term in terms.values()]
+        device = next(iter(terms.values())).device
+        values = [torch.as_tensor(term, device=device).detach().clone() for term in terms.values()]
         with _as_one([*gradients, *values]) as flat:
             self._all_reduce(flat.mul_(self.weight), dist.ReduceOp.SUM)
         return dict(zip(terms, values, strict=True))
@@ -217,8 +215,10 @@ class Group(World):
 
     def align(self, tensors: Iterable[Tensor]) -> None:
         """Set tensors, in place, to those of the first process."""
-        with _as_one(list(tensors)) as flat, _together():
-            dist.broadcast(flat, 0)
+        tensors = list(tensors)
+        if tensors:
+            with _as_one(tensors) as flat, _together():
+                dist.broadcast(flat, 0)
 
     def _zeros(self, x: Tensor) -> Tensor:
         """Return zeros of the batch's shape in the memory layout of `x`, along which noise is drawn."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from embudo.data.batches import Rows
 from embudo.engine.board import Board
-from embudo.engine.checkpoint import Position, RunFolder, fingerprint, restore, state
+from embudo.engine.checkpoint import Position, RunFolder, fingerprint
 from embudo.engine.closed_form import ClosedFormStep
 from embudo.engine.history import History, append
 from embudo.engine.loop import BatchSource, train
@@ -28,6 +28,10 @@ STEPS: tuple[type[TrainingStep], ...] = (SparseStep, ClosedFormStep, AutogradSte
 def make_step(objective: Objective, training: Training, runtime: Runtime) -> TrainingStep:
     """Return the fastest step that finds the gradient of `objective`, also from a share of a batch where it must."""
     alone = objective.world.size == 1
+    if training.shard and not alone:
+        from embudo.engine.sharding import ShardedStep
+
+        return ShardedStep(objective, training, runtime)
     kind = next(kind for kind in STEPS if kind.suits(objective, runtime) and (alone or kind.takes_shares))
     return kind(objective, training, runtime)
 
@@ -105,15 +109,29 @@ def run(
     TrainingInterrupted
         If Ctrl-C stopped the training; the weights are those learnt so far.
     """
+    with step.at_work():
+        return _run(step, batches, training, history, validation, open_ended, recipe)
+
+
+def _run(
+    step: TrainingStep,
+    batches: BatchSource,
+    training: Training,
+    history: History,
+    validation: tuple[Rows, Rows] | None,
+    open_ended: bool,
+    recipe: str,
+) -> bool:
     world = step.objective.world
-    world.align([*step.objective.parameters(), *step.objective.buffers()])
     first = len(history.get("epoch", ())) + 1
     kept = Snapshot([*step.parameters, *step.objective.buffers()])
     last = first + training.n_epochs(batches.n_samples) - 1
     progress = Progress(training.verbose, last, look)
     position, folder = Position(best_epoch=first), None
     if training.run_dir is not None:
-        folder, before = _opened(step, batches, training, history, kept.copies, validation, recipe)
+        known_as = fingerprint(recipe, step, batches, training, validation)
+        folder = RunFolder(training.run_dir, known_as, step, kept.copies)
+        before = folder.resume(history)
         if before is not None:
             position = before
             progress.resume(position.epochs, position.finished)
@@ -159,32 +177,6 @@ def run(
         position.finished = True
         folder.write(position, history)
     return completed
-
-
-def _opened(
-    step: TrainingStep,
-    batches: BatchSource,
-    training: Training,
-    history: History,
-    copies: list[Tensor],
-    validation: tuple[Rows, Rows] | None,
-    recipe: str,
-) -> tuple[RunFolder | None, Position | None]:
-    """Set everything to the state in the run folder; return the folder, to the first process, and how far it is."""
-    world, folder = step.objective.world, None
-
-    def resume() -> tuple[Position | None, History, dict[str, Tensor]]:
-        nonlocal folder
-        known_as = fingerprint(recipe, step, batches, training, validation)
-        folder = RunFolder(training.run_dir or "", known_as, step, copies)
-        position = folder.resume(history)
-        return position, history, state(step, copies) if position and world.size > 1 else {}
-
-    position, columns, tensors = world.agreed(resume)
-    history.update(columns)
-    if tensors:
-        restore(step, copies, tensors)
-    return folder, position
 
 
 def _say_interrupted(done: int, last: int) -> None:

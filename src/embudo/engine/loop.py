@@ -111,16 +111,14 @@ def measure(step: TrainingStep, rows: Rows, targets: Rows) -> dict[str, float]:
     totals: dict[str, float] = {}
     device, world, start = step.runtime.device, step.objective.world, 0
     for block in rows.blocks():
-        mine = world.part(len(block))
+        mine = world.share(len(block))
         x, indices = block[mine], torch.arange(start, start + len(block))[mine]
         start += len(block)
-        if not len(x):
-            continue
         target = x if targets is rows else targets.take(indices)
         with step.runtime.autocast():
             measured = step.objective.measure(x.to(device), target.to(device))
         for name, value in measured.items():
-            totals[name] = totals.get(name, 0.0) + float(value) * len(x)
+            totals[name] = totals.get(name, 0.0) + float(value) * (world.weight * len(block))
     return {name: total / len(rows) for name, total in world.total(totals).items()}
 
 

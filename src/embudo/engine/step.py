@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -38,6 +41,20 @@ class TrainingStep:
         """Return whether this step finds the gradient of `objective`."""
         raise NotImplementedError(f"{cls.__name__} does not say what it suits.")
 
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Have the weights where they are learnt, the same in all processes; afterwards the model has them."""
+        self.objective.world.align([*self.parameters, *self.objective.buffers()])
+        yield
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Return a parameter, or what is laid out as one, as a whole; all processes ask at once."""
+        return tensor
+
+    def put(self, tensor: Tensor, whole: Tensor) -> None:
+        """Set a parameter, or what is laid out as one, to values that the first process has."""
+        tensor.copy_(whole)
+
     def set_progress(self, done: float) -> None:
         """Set what changes in the course of a training, of which the share `done` is over."""
         if self.training.schedule:
@@ -60,8 +77,7 @@ class TrainingStep:
         dict of str to Tensor
             The terms of the objective before the step, scalars.
         """
-        terms = self.differentiate(x, target)
-        terms = self.objective.world.reduce(self.parameters, terms)
+        terms = self.reduce(self.differentiate(x, target))
         if self.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
         self.optimizer.step()
@@ -72,6 +88,10 @@ class TrainingStep:
     def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it finds the gradient.")
+
+    def reduce(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Make gradient and terms those of the batch, given those of the share; return the terms."""
+        return self.objective.world.reduce(self.parameters, terms)
 
 
 class AutogradStep(TrainingStep):
@@ -91,5 +111,9 @@ class AutogradStep(TrainingStep):
         with self.runtime.autocast():
             terms: dict[str, Tensor] = self.objective(x.to(self.runtime.device), target.to(self.runtime.device))
             total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
-        total.backward()
+        self.backward(total)
         return terms
+
+    def backward(self, total: Tensor) -> None:
+        """Leave the gradient of a sum of terms in ``grad`` of the parameters."""
+        total.backward()

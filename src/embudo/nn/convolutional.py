@@ -101,13 +101,18 @@ class TiedTransposedConvolution(Layer):
         self.bias = nn.Parameter(torch.empty(source.in_channels))
 
     @property
+    def source(self) -> Convolution:
+        """The other layer."""
+        return self._source[0]
+
+    @property
     def weight(self) -> Tensor:
         """The other layer's kernels, shape `(n_in, n_out, kernel_size, kernel_size)`."""
-        return self._source[0].weight
+        return self.source.weight
 
     def forward(self, x: Tensor) -> Tensor:
         """Map feature maps to those that the convolution came from."""
-        return F.conv_transpose2d(x, self.weight, self.bias, self._source[0].stride, self.sides, self.extra)
+        return F.conv_transpose2d(x, self.weight, self.bias, self.source.stride, self.sides, self.extra)
 
 
 class ResidualBlock(nn.Module):

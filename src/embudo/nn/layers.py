@@ -20,6 +20,11 @@ class Layer(nn.Module):
     n_places = 1  #: of a sample at which the weights are applied
     unit_norm = False  #: whether what each input sends out is kept at norm 1
 
+    @property
+    def source(self) -> Layer | None:
+        """The layer whose weights are these too, where there is one."""
+        return None
+
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Set the bias to zero; layers with weights of their own draw them."""
         nn.init.zeros_(self.get_parameter("bias"))
@@ -29,7 +34,7 @@ class Layer(nn.Module):
         """Bring the weights back to what they are kept at."""
         if self.unit_norm:
             weight: Any = self.weight
-            weight.div_(torch.linalg.vector_norm(weight, dim=0).clamp_(min=1e-12))
+            weight.div_(torch.linalg.vector_norm(weight, dim=0).clamp(min=1e-12))
 
 
 def draw(weight: Tensor, family: str, fans: tuple[float, float], generator: torch.Generator | None) -> None:

@@ -31,9 +31,11 @@ class World:
         Number of this process, from 0 on.
     size : int
         How many there are.
+    weight : float
+        Share of the batch at work that this process looks at.
     """
 
-    rank, size = 0, 1
+    rank, size, weight = 0, 1, 1.0
 
     @property
     def leads(self) -> bool:
@@ -80,8 +82,8 @@ class World:
 
     # ------------------------------------------------------------------ the training as a whole
 
-    def part(self, n: int) -> slice:
-        """Return which of `n` samples this process looks at, where each looks at other ones."""
+    def share(self, n: int) -> slice:
+        """Return which of `n` samples this process looks at, one at least, and keep what share of them that is."""
         return slice(None)
 
     def shared(self, batches: Any) -> Any:

@@ -93,6 +93,7 @@ class Training(Part):
     clip: float | None = None
     device: str = "auto"
     precision: str = "auto"
+    shard: bool = False
     run_dir: str | os.PathLike[str] | None = None
     log_dir: str | os.PathLike[str] | None = None
     verbose: bool | str = "auto"
