@@ -54,6 +54,7 @@ TABLE = [
         for f in ("run_dir", "log_dir")
         for v in ("", 3, b"runs")
     ],
+    (lambda: Training(shard="yes"), r"^Training\.shard must be one of True, False; got 'yes'\.$"),
     (lambda: Training(verbose=2), r"^Training\.verbose must be one of 'auto', True, False; got 2\.$"),
     *[
         (lambda kind=kind, v=v: kind(v), rf"^{kind.__name__}\.lr must be a number greater than 0; got {v!r}\.$")

@@ -214,13 +214,15 @@ def field_options(
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         for field in reversed(fields):
             default = getattr(defaults, field.name)
+            is_flag = isinstance(default, bool)
             # "name : type", and below it, indented, what it means
             described = re.search(rf"^{field.name} : .*\n((?:    .*\n)+)", text, re.MULTILINE)
             verb = click.option(
                 f"--{field.name.replace('_', '-')}",
-                type=types.get(field.name, Scalar()),
+                type=None if is_flag else types.get(field.name, Scalar()),
+                is_flag=is_flag,
                 default=default,
-                show_default=default is not None,
+                show_default=default is not None and not is_flag,
                 help=" ".join(described[1].split()) if described else None,
             )(verb)
         return verb

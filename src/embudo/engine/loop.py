@@ -127,7 +127,7 @@ def _check_finite(terms: dict[str, float], step: TrainingStep, number: int) -> N
     culprit = next((name for name, value in terms.items() if not math.isfinite(value)), None)
     if culprit is not None:
         what = f"the term {culprit!r} of the loss became {terms[culprit]}"
-    elif not all(math.isfinite(p.sum()) for p in step.parameters):  # as the sum is then; nothing is copied
+    elif not all(math.isfinite(step.whole(p.sum())) for p in step.parameters):  # as the sum is then; nothing is copied
         what = "a weight stopped being finite"
     else:
         return

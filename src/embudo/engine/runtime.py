@@ -73,8 +73,15 @@ def resolve_runtime(training: Training) -> Runtime:
     return Runtime(device, dtype, bfloat16=training.precision == "bfloat16")
 
 
-def check_memory(n_weights: int, runtime: Runtime) -> None:
+def check_memory(n_weights: int, runtime: Runtime, *, shard: bool = False) -> None:
     """Refuse a network whose weights, gradients and moments exceed the machine's memory.
+
+    Parameters
+    ----------
+    n_weights : int
+    runtime : Runtime
+    shard : bool, default=False
+        Whether the processes divide them, and each has whole weights only before and after.
 
     Raises
     ------
@@ -86,7 +93,8 @@ def check_memory(n_weights: int, runtime: Runtime) -> None:
         available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     else:
         return
-    needed = 4 * n_weights * runtime.dtype.itemsize
+    n_processes = world().size if shard else 1
+    needed = (4 if n_processes == 1 else 1 + 4 / n_processes) * n_weights * runtime.dtype.itemsize
     if needed > available:
         raise InvalidParameter(
             f"The network has {n_weights:,} weights and needs {needed / 2**30:,.0f} GiB to train, but "

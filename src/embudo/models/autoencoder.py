@@ -248,7 +248,7 @@ class Autoencoder(BaseAutoencoder):
             target=None if target is rows else target,
         )
         runtime = resolve_runtime(self.training_)
-        check_memory(self._count_weights(), runtime)
+        check_memory(self._count_weights(), runtime, shard=self.training_.shard)
         self.module_ = self._empty_network(runtime.dtype, runtime.device)
         self.history_: History = {}
         self._step = None

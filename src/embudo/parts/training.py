@@ -57,6 +57,9 @@ class Training(Part):
     precision : {"auto", "float32", "float64", "bfloat16"}, default="auto"
         Type of the weights and of the arithmetic. "auto" is float32; "bfloat16" keeps float32 weights
         and multiplies in bfloat16.
+    shard : bool, default=False
+        Whether several processes divide weights, gradients and the optimizer's state among them, for a training that
+        one device does not hold. Before and after it each has the whole weights. Alone, a process holds all of them.
     run_dir : str, Path or None, default=None
         Folder in which the state of the training is kept, made where it is missing; one for each training. Fitted
         again with the same data, parameters and `random_state`, a training that was stopped, or killed, goes on
@@ -125,6 +128,7 @@ class Training(Part):
         if not isinstance(self.device, str):
             raise InvalidParameter(f'Training.device must be a name such as "cpu"; got {self.device!r}.')
         check_choice("Training.precision", self.precision, PRECISIONS)
+        check_choice("Training.shard", self.shard, (True, False))
         for name in FOLDERS:
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str) or not folder):
