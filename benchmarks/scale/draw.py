@@ -86,6 +86,33 @@ def processes(content: Content) -> str:
     return table(head, sorted(rows, key=lambda row: (list(content["compositions"]).index(row[0]), row[2])))
 
 
+def sharding(content: Content) -> str:
+    head = (
+        "network",
+        "weights, gradient, moments",
+        "peak of a process, MiB",
+        "times the weights",
+        "ms a step, median",
+        "runs",
+        "load average",
+    )
+    rows = []
+    for (size, how), runs in groups(content["results"], "size", "how").items():
+        weights = runs[0]["weights_mib"]
+        rows.append(
+            (
+                f"{size}: {weights:.0f} MiB",
+                {"whole": "in each process", "shard": "divided"}[how],
+                span([run["peak_mib"] for run in runs], ",.0f"),
+                span([run["peak_mib"] / weights for run in runs], ".1f"),
+                span([1000 * run["median_seconds"] for run in runs], ",.0f"),
+                str(len(runs)),
+                span([run["load"] for run in runs], ".1f"),
+            )
+        )
+    return table(head, rows)
+
+
 def growth(content: Content) -> str:
     head = ("with more", "from", "to", "CPU ms of an epoch", "CPU ms to encode", "furthest from the straight line")
     rows = []
@@ -162,6 +189,7 @@ def draw_curves(content: Content) -> None:
 
 
 if __name__ == "__main__":
-    drawings = {"memory": memory, "processes": processes, "growth": growth, "kills": kills, "wide": wide}
+    drawn = (memory, processes, sharding, growth, kills, wide)
+    drawings = {drawn_by.__name__: drawn_by for drawn_by in drawn}
     fill(HERE / "README.md", {name: (f"scale_{name}", drawn_by) for name, drawn_by in drawings.items()})
     draw_curves(json.loads((RESULTS / "scale_processes.json").read_text()))

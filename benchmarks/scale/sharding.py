@@ -1,7 +1,7 @@
 """Two processes, with all weights in each and with weights, gradients and moments divided: peak memory and time.
 
-Gaussian noise goes through wide networks. torchrun starts the processes on this machine, with one thread each. The peak is
-that of one process over the fit, above what it holds before, with all that is imported loaded. Linux.
+Gaussian noise goes through wide networks. torchrun starts the processes on this machine, with one thread each. The peak
+is that of one process over the fit, above what it holds before, with all that is imported loaded. Linux.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ def measure(name: str, shard: bool) -> dict[str, Any]:
     peak = resident("VmHWM") - before
     seconds = [BATCH / speed for speed in ae.history_["samples_per_second"]]
     n_weights = sum(weight.numel() for weight in ae.module_.parameters())
-    return {"peak_mib": peak, "weights_mib": n_weights * 4 / 2**20, "seconds": seconds[1:], "losses": ae.history_["loss"]}
+    return {
+        "peak_mib": peak,
+        "weights_mib": n_weights * 4 / 2**20,
+        "seconds": seconds[1:],
+        "losses": ae.history_["loss"],
+    }
 
 
 def main() -> None:

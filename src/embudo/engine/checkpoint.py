@@ -237,7 +237,7 @@ def weights(step: TrainingStep) -> dict[str, Tensor]:
 
 
 def state(step: TrainingStep, copies: list[Tensor]) -> dict[str, Tensor]:
-    """Return all that the next epoch depends on by name, on the CPU, to the first process; all processes ask at once."""
+    """Return all that the next epoch depends on by name, on the CPU; all processes ask at once, the first is told."""
     objective = step.objective
     tensors: dict[str, Any] = weights(step)
     tensors |= {f"kept.{i}": copy for i, copy in enumerate(copies)}

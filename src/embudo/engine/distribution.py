@@ -1,4 +1,4 @@
-"""Several processes and machines: the only module that imports torch.distributed.
+"""Several processes and machines, by torch.distributed.
 
 Each process learns from a share of every batch; `Group` makes of the shares what one process would make of the batch.
 """

@@ -44,7 +44,7 @@ class TrainingStep:
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
         """Have the weights where they are learnt, the same in all processes; afterwards the model has them."""
-        self.objective.world.align([*self.parameters, *self.objective.buffers()])
+        self.objective.world.align([*self.objective.parameters(), *self.objective.buffers()])
         yield
 
     def whole(self, tensor: Tensor) -> Tensor:
