@@ -20,12 +20,14 @@ from embudo import (
     Contractive,
     ConvNet,
     MaskingNoise,
+    TopK,
     Training,
 )
 from embudo.engine import sharding
 from embudo.engine.objective import Reconstruction
 from embudo.engine.progress import heard_by
 from embudo.errors import InvalidParameter, TrainingDiverged
+from embudo.nn import sparsity
 from embudo.parts.losses import squared_error
 
 X = digits(n_samples=65)  # in batches of 16 the last one is a single sample, of which one process has no share
@@ -36,6 +38,7 @@ NAMES = (
 )
 MODELS = {name: COMPOSITIONS[name] for name in NAMES} | {
     "classes": AutoencoderClassifier(Autoencoder(8, encoder=MLP(6), training=DOUBLE), training=DOUBLE, random_state=0),
+    "revival": Autoencoder(80, sparsity=TopK(2, revive=0.5), training=DOUBLE, random_state=0),
     "a component for one process": Autoencoder(1, training=DOUBLE.with_params(optimizer=SGD(1e-3)), random_state=0),
 }
 
@@ -65,7 +68,8 @@ def assert_same(one, other, tolerance):
             np.testing.assert_allclose(values[name], others[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-def test_two_processes_that_divide_the_weights_learn_with_every_part_what_one_does():
+def test_two_processes_that_divide_the_weights_learn_with_every_part_what_one_does(monkeypatch):
+    monkeypatch.setattr(sparsity, "DEAD_AFTER", 2)
     y = np.arange(65) % 3
 
     def learnt(shard):
@@ -76,6 +80,7 @@ def test_two_processes_that_divide_the_weights_learn_with_every_part_what_one_do
     for name in MODELS:
         assert_same(first[name], second[name], 0)
         assert_same(alone[name], first[name], 1e-9)
+    assert max(alone["revival"][0]["revival"]) > 0
 
 
 def test_each_process_holds_its_share_of_weights_gradients_and_moments(monkeypatch):
@@ -178,7 +183,7 @@ def test_where_a_weight_of_one_process_stops_being_finite_all_have_the_last_good
         def __call__(self, x, target):
             terms = super().__call__(x, target)
             if self.objective.world.rank == 1:
-                self.parameters[0].to_local()[-1, -1] = torch.nan
+                self.parameters[0].detach().to_local()[-1, -1] = torch.nan
             return terms
 
     monkeypatch.setattr(sharding, "ShardedStep", Broken)
