@@ -97,12 +97,12 @@ def sharding(content: Content) -> str:
         "load average",
     )
     rows = []
-    for (size, how), runs in groups(content["results"], "size", "how").items():
+    for (size, how), runs in sorted(groups(content["results"], "size", "how").items()):
         weights = runs[0]["weights_mib"]
         rows.append(
             (
                 f"{size}: {weights:.0f} MiB",
-                {"whole": "in each process", "shard": "divided"}[how],
+                how,
                 span([run["peak_mib"] for run in runs], ",.0f"),
                 span([run["peak_mib"] / weights for run in runs], ".1f"),
                 span([1000 * run["median_seconds"] for run in runs], ",.0f"),
