@@ -1,8 +1,8 @@
 """Two processes, with all weights in each and with weights, gradients and moments divided: peak memory and time.
 
 Gaussian noise goes through wide networks. torchrun starts the processes on this machine, with one thread each. The peak
-is that of one process over the fit, above what it holds before, with all that is imported loaded. What glibc frees below
-32 MB it does not always give back; with its threshold fixed at 1 MB it does. Linux.
+is that of one process over the fit, above what it holds before, with all that is imported loaded. What is freed in
+pieces below 32 MB glibc does not always give back; with its threshold fixed at 1 MB it does. Linux.
 """
 
 from __future__ import annotations
