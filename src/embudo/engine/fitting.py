@@ -110,7 +110,7 @@ def run(
         If Ctrl-C stopped the training; the weights are those learnt so far.
     """
     with step.at_work():
-        return _run(step, batches, training, history, validation, open_ended, recipe)
+        return _run(step, batches, training, history, validation, open_ended, recipe, look if step.in_model else None)
 
 
 def _run(
@@ -121,6 +121,7 @@ def _run(
     validation: tuple[Rows, Rows] | None,
     open_ended: bool,
     recipe: str,
+    look: Look | None,
 ) -> bool:
     world = step.objective.world
     first = len(history.get("epoch", ())) + 1

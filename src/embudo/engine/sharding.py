@@ -33,6 +33,8 @@ class ShardedStep(AutogradStep):
     A twin of the objective is divided; the model's own parameters are empty while it learns.
     """
 
+    in_model = False
+
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
         self.model = [(parameter, parameter.stride()) for parameter in objective.parameters()]
         for parameter, _ in self.model:

@@ -28,6 +28,7 @@ class TrainingStep:
     """
 
     takes_shares = False  #: whether it is right for a share of a batch, whose rest other processes hold
+    in_model = True  #: whether the model has the weights also while they are learnt
 
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
         self.objective, self.training, self.runtime = objective, training, runtime
