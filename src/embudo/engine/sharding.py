@@ -73,7 +73,7 @@ class ShardedStep(AutogradStep):
     @torch.no_grad()
     def whole(self, tensor: Tensor) -> Tensor:
         """Return a parameter, or what is laid out as one, as a whole; all processes ask at once."""
-        return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor
+        return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
     @torch.no_grad()
     def put(self, tensor: Tensor, whole: Tensor) -> None:
