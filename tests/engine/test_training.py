@@ -1,5 +1,6 @@
 """The loop: what one step does, when it stops, what it leaves behind."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,19 +13,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._inductor import config as inductor
 from zoo import digits
 
-from embudo import L1, L2, MLP, SGD, Adam, Autoencoder, Training
+from embudo import L1, L2, MLP, SGD, Adam, Autoencoder, KLSparsity, MaskingNoise, Training
 from embudo.data.batches import Batches, TensorRows
 from embudo.engine.history import Epoch, append
 from embudo.engine.loop import train
 from embudo.engine.objective import Reconstruction
 from embudo.engine.runtime import Runtime
 from embudo.engine.step import AutogradStep
-from embudo.errors import InvalidParameter, TrainingDiverged, TrainingInterrupted
+from embudo.errors import InvalidParameter, MissingDependency, TrainingDiverged, TrainingInterrupted
 from embudo.nn.network import Network
 from embudo.parts.losses import resolve_loss
 
+TIMES = ("seconds", "samples_per_second")
 CPU64 = Runtime(torch.device("cpu"), torch.float64)
 
 
@@ -264,3 +267,30 @@ def test_training_loads_neither_torchs_compiler_nor_computer_algebra():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_compiled_it_learns_the_same(monkeypatch):
+    # what is traced and differentiated is tested, not torch's code generator, which takes twenty seconds
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    losses = {}
+    for compiled in (False, True):
+        ae = Autoencoder(
+            4,
+            code_activation="sigmoid",
+            corruption=MaskingNoise(0.3),
+            penalty=KLSparsity(0.1, weight=0.5),
+            training=Training(3, precision="float64", compile=compiled, verbose=False),
+            random_state=0,
+        ).fit(digits())
+        losses[compiled] = [values for name, values in ae.history_.items() if name not in TIMES]
+    np.testing.assert_allclose(losses[True], losses[False], rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_without_a_compiler_one_sentence_says_so(monkeypatch):
+    monkeypatch.setattr(inductor.cpp, "cxx", (None, "/no/compiler"))
+    with pytest.raises(
+        MissingDependency, match=r"^Training\(compile=True\) needs .* C\+\+ compiler.*leave compile out\.$"
+    ):
+        Autoencoder(2, training=Training(1, compile=True), random_state=0).fit(digits())

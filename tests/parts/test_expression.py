@@ -89,6 +89,7 @@ TRAININGS = st.builds(
     clip=st.none() | POSITIVE,
     device=st.text(max_size=8),
     precision=st.sampled_from(PRECISIONS),
+    compile=st.booleans(),
     shard=st.booleans(),
     run_dir=st.sampled_from([None, "runs/first", "it's"]),
     log_dir=st.sampled_from([None, "logs"]),

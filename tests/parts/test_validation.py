@@ -54,6 +54,7 @@ TABLE = [
         for f in ("run_dir", "log_dir")
         for v in ("", 3, b"runs")
     ],
+    (lambda: Training(compile=1.5), r"^Training\.compile must be one of True, False; got 1\.5\.$"),
     (lambda: Training(shard="yes"), r"^Training\.shard must be one of True, False; got 'yes'\.$"),
     (lambda: Training(verbose=2), r"^Training\.verbose must be one of 'auto', True, False; got 2\.$"),
     *[

@@ -34,7 +34,7 @@ PARAMETERS = (
     *("sparsity", "penalty", "loss", "scale", "sparse_output", "init"),
 )
 #: fields of a training that hold for the whole, however it is fine-tuned
-CIRCUMSTANCES = ("validation_fraction", "device", "precision", "shard", "run_dir", "log_dir", "verbose")
+CIRCUMSTANCES = ("validation_fraction", "device", "precision", "compile", "shard", "run_dir", "log_dir", "verbose")
 
 
 def read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

@@ -17,7 +17,7 @@ from embudo.engine.objective import Objective
 from embudo.engine.progress import Look, Progress
 from embudo.engine.runtime import Runtime
 from embudo.engine.sparse_step import SparseStep
-from embudo.engine.step import AutogradStep, TrainingStep
+from embudo.engine.step import AutogradStep, CompiledStep, TrainingStep
 from embudo.errors import TrainingDiverged, TrainingInterrupted
 from embudo.parts.training import Training
 
@@ -32,6 +32,8 @@ def make_step(objective: Objective, training: Training, runtime: Runtime) -> Tra
         from embudo.engine.sharding import ShardedStep
 
         return ShardedStep(objective, training, runtime)
+    if training.compile:
+        return CompiledStep(objective, training, runtime)
     kind = next(kind for kind in STEPS if kind.suits(objective, runtime) and (alone or kind.takes_shares))
     return kind(objective, training, runtime)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from embudo.engine.objective import Objective
 from embudo.engine.runtime import Runtime
+from embudo.errors import MissingDependency, reason
 from embudo.nn.layers import Layer
 from embudo.parts.training import Training
 
@@ -110,11 +111,41 @@ class AutogradStep(TrainingStep):
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.runtime.autocast():
-            terms: dict[str, Tensor] = self.objective(x.to(self.runtime.device), target.to(self.runtime.device))
+            terms = self.terms(x.to(self.runtime.device), target.to(self.runtime.device))
             total = torch.stack(list(terms.values())).sum() if len(terms) > 1 else next(iter(terms.values()))
         self.backward(total)
+        return terms
+
+    def terms(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the objective."""
+        terms: dict[str, Tensor] = self.objective(x, target)
         return terms
 
     def backward(self, total: Tensor) -> None:
         """Leave the gradient of a sum of terms in ``grad`` of the parameters."""
         total.backward()
+
+
+class CompiledStep(AutogradStep):
+    """A step by automatic differentiation of what `torch.compile` makes of the objective."""
+
+    def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
+        super().__init__(objective, training, runtime)
+        self.compiled = torch.compile(objective)
+
+    def terms(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the objective.
+
+        Raises
+        ------
+        MissingDependency
+            If torch cannot compile here.
+        """
+        try:
+            terms: dict[str, Tensor] = self.compiled(x, target)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            raise MissingDependency(
+                f"Training(compile=True) needs what torch.compile needs, on a CPU a C++ compiler: {reason(error)}; "
+                "install it, or leave compile out."
+            ) from None
+        return terms

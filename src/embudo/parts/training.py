@@ -57,6 +57,10 @@ class Training(Part):
     precision : {"auto", "float32", "float64", "bfloat16"}, default="auto"
         Type of the weights and of the arithmetic. "auto" is float32; "bfloat16" keeps float32 weights
         and multiplies in bfloat16.
+    compile : bool, default=False
+        Whether `torch.compile` compiles the network and its losses: the first step then takes some twenty seconds,
+        later ones may be faster. Gradients are found by automatic differentiation, also where they would be written
+        out, which is faster for perceptrons on a CPU. There a C++ compiler is needed.
     shard : bool, default=False
         Whether several processes divide weights, gradients and the optimizer's state among them, for a training that
         one device does not hold. Before and after it each has the whole weights. Alone, a process holds all of them.
@@ -96,6 +100,7 @@ class Training(Part):
     clip: float | None = None
     device: str = "auto"
     precision: str = "auto"
+    compile: bool = False
     shard: bool = False
     run_dir: str | os.PathLike[str] | None = None
     log_dir: str | os.PathLike[str] | None = None
@@ -128,7 +133,8 @@ class Training(Part):
         if not isinstance(self.device, str):
             raise InvalidParameter(f'Training.device must be a name such as "cpu"; got {self.device!r}.')
         check_choice("Training.precision", self.precision, PRECISIONS)
-        check_choice("Training.shard", self.shard, (True, False))
+        for name in ("compile", "shard"):
+            check_choice(f"Training.{name}", getattr(self, name), (True, False))
         for name in FOLDERS:
             folder = getattr(self, name)
             if folder is not None and (not isinstance(folder, str) or not folder):
