@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from embudo import AnomalyDetector, Autoencoder, ImageDenoiser, Training
+from embudo import AnomalyDetector, Autoencoder, ImageDenoiser, Training, stream
 from embudo.errors import InvalidData, InvalidParameter
 from embudo.nn.denoising import DenoisingNetwork
 from embudo.nn.layers import initialise
@@ -28,7 +28,7 @@ def run(path, rows):
 def test_onnx_scores_and_flags(criterion, tmp_path):
     detector = AnomalyDetector(AE, criterion=criterion, n_estimators=2, n_subsampled=1, random_state=0).fit(X)
     detector.to_onnx(tmp_path / "d.onnx")
-    detector.to_onnx(tmp_path / "d.onnx", X=ODD)
+    detector.to_onnx(tmp_path / "d.onnx", X=stream([ODD], window=64))
     rows = ODD.copy()
     rows[::3, 1] = np.nan
     rows[1] = np.nan

@@ -14,7 +14,7 @@ from embudo.data.batches import StreamBatches, StreamRows, TensorRows, make_rows
 from embudo.data.moments import Moments
 from embudo.data.scaling import Scaler, fit_scaler
 from embudo.data.sources import BatchStream
-from embudo.data.streams import PARTS, Mapped, divided, prefetched, recut
+from embudo.data.streams import PARTS, Mapped, divided, prefetched, recut, subset
 from embudo.errors import InvalidData, InvalidParameter
 
 CPU = torch.device("cpu")
@@ -129,6 +129,31 @@ def test_samples_by_number_come_in_the_order_that_is_asked_for():
     np.testing.assert_array_equal(Mapped(whole, lambda x: 2 * x, 1, whole.dtype)[indices].ravel(), 2 * indices)
 
 
+@given(sizes=SIZES.filter(any), seed=SEEDS)
+def test_a_subset_is_a_stream_of_the_samples_at_its_numbers(sizes, seed):
+    rng = np.random.default_rng(seed)
+    numbers = np.flatnonzero(rng.random(sum(sizes)) < rng.random())
+    chosen = subset(InParts(sizes, 64), numbers)
+    assert chosen.shape == (len(numbers), 1)
+    assert [len(np.concatenate([*chosen.part(i), np.empty((0, 1))])) for i in range(len(sizes))] == chosen.counts
+    assert [int(row) for block in chosen.blocks() for row in block.ravel()] == numbers.tolist()
+    again = numbers[::2]
+    np.testing.assert_array_equal(subset(chosen, np.arange(len(numbers))[::2])[np.arange(len(again))].ravel(), again)
+
+
+def test_parts_of_which_nothing_is_chosen_are_not_read():
+    whole, read = InParts([10, 10, 10], 64), []
+    original = whole.part
+
+    def part(number):
+        read.append(number)
+        yield from original(number)
+
+    whole.part = part
+    np.testing.assert_array_equal(whole[np.array([25, 3])].ravel(), [25, 3])
+    assert read == [0, 2]
+
+
 def test_what_fits_is_read_into_one_tensor():
     rows = make_rows(InParts([10, 10], 80), Scaler(None), torch.float32, CPU)
     assert isinstance(rows, TensorRows)
@@ -147,6 +172,26 @@ def test_moments_of_blocks_are_those_of_all_rows(sizes, seed, shift):
     np.testing.assert_array_equal([moments.low, moments.high], [X.min(0), X.max(0)])
     np.testing.assert_allclose(moments.mean, X.mean(0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(moments.deviation, X.std(0), rtol=1e-9, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=SEEDS)
+def test_moments_of_blocks_with_gaps_are_those_of_what_is_known(sizes, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(5, 3, (sum(sizes), 4))
+    X[rng.random(X.shape) < 0.4] = np.nan
+    X[:, 3] = np.nan
+    X[0, :3] = 1
+    moments = Moments(4)
+    for block in np.split(X, np.cumsum(sizes)[:-1]):
+        moments.update(block)
+    assert moments.has_gaps
+    assert moments.n_known.tolist() == np.isfinite(X).sum(0).tolist()
+    np.testing.assert_array_equal(
+        [moments.low, moments.high], [[*np.nanmin(X[:, :3], 0), np.inf], [*np.nanmax(X[:, :3], 0), -np.inf]]
+    )
+    np.testing.assert_allclose(moments.mean[:3], np.nanmean(X[:, :3], 0), rtol=1e-12)
+    np.testing.assert_allclose(moments.deviation[:3], np.nanstd(X[:, :3], 0), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("scale", ["standard", "minmax", "auto", None])
@@ -181,6 +226,15 @@ def test_a_value_that_is_not_finite_is_named_by_its_row_in_all(bad, word):
         stream(X, window=1000).survey()
     with pytest.raises(InvalidData, match="in row 321, column 2"):
         list(stream(X, window=1000).slices(7))
+
+
+def test_gaps_that_one_may_pass_over_the_next_does_not():
+    X = stream(np.where(np.arange(3) == 1, np.nan, np.ones((500, 3))), window=1000)
+    assert X.survey(allow_nan=True).has_gaps
+    for _ in range(2):
+        with pytest.raises(InvalidData, match=r"^X holds NaN in row 0, column 1"):
+            X.survey()
+    assert np.isnan(next(X.slices(7, allow_nan=True))[1]).sum() == 7
 
 
 def test_one_thread_reads_ahead_by_one_and_ends_with_its_consumer():

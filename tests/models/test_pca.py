@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import subspace_angles
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from zoo import digits
 
-from embudo import MLP, SGD, Adam, Autoencoder, Training
+from embudo import MLP, SGD, Adam, Autoencoder, Training, stream
+from embudo.errors import InvalidParameter
 
 STILL = Training(1, optimizer=SGD(1e-30))  # weights stay as they begin
 
@@ -36,6 +38,29 @@ def test_init_pca_begins_at_the_solution_of_pca(tied, scale):
     expected = ae.scaler_.invert(pca.inverse_transform(pca.transform(scaled)))
     np.testing.assert_allclose(ae.reconstruct(X), expected, atol=1e-5)
     np.testing.assert_allclose(np.abs(ae.transform(X)), np.abs(pca.transform(scaled)), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [None, "standard", "minmax"])
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_init_pca_of_a_stream_is_that_of_the_array(scale, shift):
+    X = digits() * np.arange(1, 65) + shift  # no two axes explain the same
+    ae = Autoencoder(5, init="pca", scale=scale, training=STILL, random_state=0)
+    of_array, of_stream = clone(ae).fit(X), clone(ae).fit(stream(np.sort(X, axis=0), window=2**15))
+    of_array.fit(np.sort(X, axis=0))
+    for one, other in zip(of_array.module_.parameters(), of_stream.module_.parameters(), strict=True):
+        np.testing.assert_allclose(*(weight.detach().numpy() for weight in (other, one)), rtol=1e-4, atol=1e-4)
+
+
+def test_covariances_of_great_and_of_many_numbers():
+    great = 1e8 + np.random.default_rng(0).normal(size=(500, 3)) * [3, 2, 1]
+    ae = Autoencoder(2, init="pca", scale="standard", training=STILL, random_state=0)
+    one, other = clone(ae).fit(great), clone(ae).fit(stream(great, window=2**12))
+    np.testing.assert_allclose(one.transform(great), other.transform(great), rtol=1e-5, atol=1e-5)
+    wide = stream(np.zeros((40, 5001), np.float32), window=2**15)
+    with pytest.raises(InvalidParameter, match="of its features, of 5000 at most; X has 5001: use init="):
+        ae.fit(wide)
+    with pytest.raises(InvalidParameter, match="finds at most 3 components in 500 samples of 3 features"):
+        Autoencoder(4, init="pca").fit(stream(great, window=2**12))
 
 
 @pytest.mark.parametrize(("output", "atol"), [("identity", 1e-6), ("sigmoid", 0.011)])

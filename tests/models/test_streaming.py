@@ -13,7 +13,6 @@ from zoo import AUTOENCODERS, IMAGES, STACKS, digits
 
 from embudo import (
     MLP,
-    AnomalyDetector,
     Autoencoder,
     AutoencoderClassifier,
     ConvNet,
@@ -38,6 +37,10 @@ def streamed(rows=X, window=SMALL):
     found = stream(rows, window=window)
     assert not found.fits
     return found
+
+
+def in_batches(rows):
+    return stream(np.array_split(rows, 5), window=SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -311,16 +314,27 @@ def test_sparse_codes_are_not_written_as_they_come(tmp_path):
 
 
 REFUSED = {
-    "pairs": (lambda: Autoencoder(2).fit(streamed(), X_clean=X), "^Streams go without X_clean"),
-    "pairs of which one is a stream": (lambda: Autoencoder(2).fit(X, X_clean=streamed()), "go without X_clean"),
+    "pairs": (lambda: Autoencoder(2).fit(streamed(), X_clean=X), "^X and X_clean must both be streams"),
+    "pairs of which one is a stream": (lambda: Autoencoder(2).fit(X, X_clean=streamed()), "must both be streams"),
+    "pairs of other length": (
+        lambda: Autoencoder(2).fit(streamed(), X_clean=streamed(X[:900])),
+        r"^X_clean must have a row for each of the 1000 of X; got 900\.",
+    ),
+    "pairs that are cut otherwise": (
+        lambda: Autoencoder(2).fit(streamed(), X_clean=streamed(X.astype(np.float64))),
+        "^X_clean must be a stream that is cut as X is: of the same type",
+    ),
+    "pairs with NaN": (lambda: Autoencoder(2).fit(streamed(), X_clean=streamed(X + np.nan)), "^X holds NaN in row 0"),
     "a layout": (lambda: Autoencoder(2, penalty=Neighbours(), training=ONCE).fit(streamed()), "^Neighbours lays all"),
-    "PCA's weights": (lambda: Autoencoder(2, init="pca", training=ONCE).fit(streamed()), 'use init="auto"'),
     "one sample": (lambda: Autoencoder(1).fit(stream([X[:1]])), "at least 2 are needed"),
     "NaN": (lambda: Autoencoder(2).fit(streamed(np.full_like(X, np.nan))), "^X holds NaN in row 0, column 0: drop"),
-    "a detector": (lambda: AnomalyDetector().fit(stream(X)), "^AnomalyDetector does not learn from streams"),
-    "a classifier": (
-        lambda: AutoencoderClassifier(Autoencoder(2)).fit(streamed(), np.zeros(1000)),
-        "^AutoencoderClassifier does not learn from streams",
+    "too few labels": (
+        lambda: AutoencoderClassifier(Autoencoder(2)).fit(streamed(), np.zeros(900)),
+        r"^y must have one label for each of the 1000 samples of X; got 900\.",
+    ),
+    "labels of what is held out": (
+        lambda: AutoencoderClassifier(Autoencoder(2)).fit(X, X[:, 0] > 0, X_val=(streamed(), np.zeros(9, bool))),
+        "^X_val holds 1000 samples and 9 labels",
     ),
 }
 
@@ -330,6 +344,45 @@ def test_what_does_not_go_with_a_stream_is_said(what):
     call, words = REFUSED[what]
     with pytest.raises(EmbudoError, match=words):
         call()
+
+
+@pytest.mark.parametrize("alike", [np.float32, np.uint8], ids=["one type", "types of four bytes and fewer"])
+def test_pairs_of_streams_are_learnt_as_those_of_arrays(alike):
+    clean = np.round(X * 255)
+    noisy = np.clip(clean + 60 * np.random.default_rng(0).normal(size=X.shape), 0, 255).astype(np.float32)
+    clean = clean.astype(alike)
+    whole = Training(10, batch_size=1000)  # their order is nothing but rounding
+    ae = Autoencoder(8, scale="standard", training=whole, random_state=0)
+    val = noisy[:300], clean[:300]
+    expected = clone(ae).fit(noisy, X_clean=clean, X_val=val)
+    got = clone(ae).fit(in_batches(noisy), X_clean=in_batches(clean), X_val=tuple(map(in_batches, val)))
+    for name in ("loss", "validation_loss"):
+        np.testing.assert_allclose(got.history_[name], expected.history_[name], rtol=1e-3)
+    held_out = clone(ae).set_params(training=Training(3, batch_size=50, validation_fraction=0.3))
+    losses = held_out.fit(streamed(noisy), X_clean=streamed(clean)).history_
+    assert losses["validation_loss"][-1] < losses["validation_loss"][0]
+    error = np.square(got.scaler_.apply(got.reconstruct(noisy)) - got.scaler_.apply(clean)).sum(axis=1).mean()
+    assert got.history_["loss"][-1] == pytest.approx(error, rel=0.05)
+
+
+def test_a_stack_learns_pairs_of_streams():
+    noisy = X + 0.2
+    stack = StackedAutoencoder(
+        [("a", Autoencoder(32, training=ONCE)), ("b", Autoencoder(8, training=ONCE))],
+        training=Training(1, batch_size=50, validation_fraction=0.5),
+        random_state=0,
+    ).fit(in_batches(noisy), X_clean=in_batches(X))
+    unseen = stack.stages_["validation_error"][-1]
+    assert unseen == pytest.approx(np.square(stack.reconstruct(noisy) - X).sum(axis=1).mean(), rel=0.1)
+
+
+def test_a_training_on_pairs_goes_on(tmp_path):
+    training = Training(2, batch_size=50, validation_fraction=0.3, run_dir=tmp_path / "run")
+    ae = Autoencoder(4, training=training, random_state=0)
+    one, other = (clone(ae).fit(in_batches(X + 1), X_clean=in_batches(X)) for _ in range(2))
+    assert weights(one) == weights(other)
+    with pytest.raises(InvalidParameter, match="holds the state of another training, of other data"):
+        clone(ae).fit(in_batches(X + 1), X_clean=in_batches(X + 1))
 
 
 def test_features_of_a_stream_are_checked(fitted, tmp_path):

@@ -21,6 +21,7 @@ from embudo.apps.labels import UNLABELLED, class_weights, known_labels, split_la
 from embudo.data.arrays import Matrix
 from embudo.data.batches import Rows, TensorRows, make_rows
 from embudo.data.scaling import Scaler
+from embudo.data.streams import Stream, subset
 from embudo.engine.fitting import make_step
 from embudo.engine.objective import Classification, CorruptionFunction
 from embudo.engine.progress import titled
@@ -31,6 +32,7 @@ from embudo.models.base import BaseAutoencoder
 from embudo.models.composed import Composed, cpu_weights
 from embudo.models.export import Exportable, Graph
 from embudo.models.inference import gathered, outputs, result_dtype
+from embudo.models.levels import codes_of
 from embudo.nn.layers import Dense, initialise
 from embudo.nn.network import Classifier
 from embudo.parts.corruptions import Corruption, MaskingNoise
@@ -158,7 +160,7 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
         Parameters
         ----------
         X : array, frame, tensor or sparse matrix of shape (n_samples, n_features), or images (n_samples, ...)
-            At least two samples, finite numbers.
+            At least two samples, finite numbers. Memory maps and streams are read as by `Autoencoder.fit`.
         y : array of shape (n_samples,)
             Labels; -1 where a sample has none.
         X_val : pair (X, y), optional
@@ -177,16 +179,16 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
         classes[known] = found
         weights = class_weights(self.class_weight, self.classes_, labels)
         learnt, held_out = split_labelled(classes, self.training_.validation_fraction, self.seed_)
-        validation: Labelled | None = (rows[held_out], classes[held_out]) if len(held_out) else None
+        validation: Labelled | None = (subset(rows, held_out), classes[held_out]) if len(held_out) else None
         if X_val is not None:
             validation = self._validation_pair(X_val)
         unseen = np.delete(np.arange(rows.shape[0]), held_out)
-        self.autoencoder_ = self._first(rows if len(unseen) == rows.shape[0] else rows[unseen], validation)
+        self.autoencoder_ = self._first(rows if len(unseen) == rows.shape[0] else subset(rows, unseen), validation)
         self._attach_head(resolve_runtime(self.training_))
         initialise(self.module_.head, torch.Generator(self._runtime().device).manual_seed(self.seed_))
         self.history_ = {}
         if self.autoencoder_._completed:
-            self._fit_classifier((rows[learnt], classes[learnt]), validation, weights)
+            self._fit_classifier((subset(rows, learnt), classes[learnt]), validation, weights)
         self.module_.eval()
         return self
 
@@ -210,6 +212,8 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
         if not isinstance(X_val, tuple) or len(X_val) != 2:
             raise InvalidData("X_val must be a pair (X, y) of samples and their labels.")
         rows = self._validated(X_val[0], reset=False)
+        if isinstance(rows, Stream):
+            rows.survey()
         labels = column_or_1d(X_val[1])
         unknown = np.setdiff1d(labels, self.classes_)
         if len(labels) != rows.shape[0]:
@@ -232,8 +236,7 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
         autoencoder: BaseAutoencoder = clone(self.autoencoder or self._default_parts["autoencoder"])
         own = {"training": autoencoder.training, "random_state": autoencoder.random_state}
         X, X_val = self._in_shape(rows), None if validation is None else self._in_shape(validation[0])
-        if autoencoder.random_state is None:
-            autoencoder.random_state = self.seed_
+        autoencoder.random_state = self.seed_ if autoencoder.random_state is None else autoencoder.random_state
         if self.pretrain:
             autoencoder.training = self._kept_under("autoencoder", autoencoder._part("training", Training))
             with titled("autoencoder"):
@@ -297,7 +300,7 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
     def _codes(self, X: Matrix) -> Rows:
         """Return the codes of samples, as rows to learn from."""
         runtime = self._runtime()
-        return make_rows(self.autoencoder_.transform(X), Scaler(None), runtime.dtype, runtime.device)
+        return make_rows(codes_of(self.autoencoder_, X), Scaler(None), runtime.dtype, runtime.device)
 
     # ------------------------------------------------------------------ using what was learnt
 
@@ -342,8 +345,7 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
         -------
         ndarray of shape (n_samples,)
         """
-        best = self._logits(X).argmax(axis=1)
-        classes: np.ndarray = self.classes_[best]
+        classes: np.ndarray = self.classes_[self._logits(X).argmax(axis=1)]
         return classes
 
     def _logits(self, X: Any) -> np.ndarray:

@@ -27,15 +27,15 @@ def examine(detector: AnomalyDetector, X: Any, top: int | None) -> tuple[np.ndar
     """
     rows = detector._accepted(X, reset=False)
     names = np.asarray(getattr(detector, "feature_names_in_", np.arange(detector.n_features_in_)))
-    scores, blocks = np.empty(rows.shape[0]), []
+    scores, blocks = [], []
     for judged in detector._judges().judge(rows, encoded=False):
-        scores[judged.where] = -judged.errors
+        scores.append(-judged.errors)
         shares, expected = by_feature(detector, judged)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
-        values = rows.iloc[judged.where].to_numpy(object) if is_frame(rows) else as_dense(rows[judged.where])
+        values = judged.rows.to_numpy(object) if is_frame(judged.rows) else as_dense(judged.rows)
         blocks.append((names[order], *(np.take_along_axis(array, order, 1) for array in (shares, values, expected))))
     columns = map(np.concatenate, zip(*blocks, strict=True))
-    return scores, dict(zip(("feature", "share", "value", "expected"), columns, strict=True))
+    return np.concatenate(scores), dict(zip(("feature", "share", "value", "expected"), columns, strict=True))
 
 
 def explain(detector: AnomalyDetector, X: Any, top: int | None) -> pd.DataFrame:

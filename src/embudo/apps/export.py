@@ -62,7 +62,7 @@ def detector_graph(model: AnomalyDetector) -> Graph:
         distance: np.ndarray = np.abs(found["score"] - model.offset_) / size
         return distance
 
-    return Graph(Detector(modules, judges.shares, threshold, takes_gaps=model._takes_gaps), compute, margin=margin)
+    return Graph(Detector(modules, judges.shares, threshold, takes_gaps=judges.takes_gaps), compute, margin=margin)
 
 
 def denoiser_graph(model: ImageDenoiser, channels: int) -> Graph:

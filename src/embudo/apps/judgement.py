@@ -14,7 +14,7 @@ from torch import nn
 
 from embudo.apps.scores import Score
 from embudo.data.arrays import Matrix, as_dense
-from embudo.data.batches import block_rows
+from embudo.data.batches import block_rows, slices
 from embudo.data.scaling import Scaler
 from embudo.data.tables import TableEncoder
 from embudo.models.base import BaseAutoencoder
@@ -36,6 +36,8 @@ class Judged:
     ----------
     where : slice
         Which samples.
+    rows : matrix, or pandas frame
+        The samples, as they were given.
     errors : ndarray of shape (n,)
         The sum of the parts, scaled up by what is missing.
     parts : ndarray of shape (n, n_encoded)
@@ -45,6 +47,7 @@ class Judged:
     """
 
     where: slice
+    rows: Any
     errors: np.ndarray
     parts: np.ndarray
     expected: np.ndarray
@@ -71,24 +74,19 @@ class Judges:
 
     def errors(self, rows: Any, *, encoded: bool = True) -> np.ndarray:
         """Return the error of each sample; parameters as those of `judge`."""
-        errors = np.empty(rows.shape[0])
-        for judged in self.judge(rows, encoded=encoded):
-            errors[judged.where] = judged.errors
-        return errors
+        return np.concatenate([judged.errors for judged in self.judge(rows, encoded=encoded)])
 
     def judge(self, rows: Any, *, encoded: bool) -> Iterator[Judged]:
         """Judge samples, a block at a time.
 
         Parameters
         ----------
-        rows : matrix, or pandas frame that is not encoded
+        rows : matrix or stream, or pandas frame that is not encoded
         encoded : bool
             Whether the samples are already what the autoencoders are given.
         """
         size, weights = block_rows(self.autoencoders[0].n_features_in_), self.weights
-        for start in range(0, rows.shape[0], size):
-            where = slice(start, min(start + size, rows.shape[0]))
-            block = rows.iloc[where] if hasattr(rows, "iloc") else rows[where]
+        for where, block in slices(rows, size, allow_nan=encoded or self.takes_gaps):
             values = in_float64(block if encoded or self.table is None else self.table.encode(block))
             parts, expected = np.zeros_like(values), np.zeros_like(values)
             for autoencoder, score, share in zip(self.autoencoders, self.scores, self.shares, strict=True):
@@ -97,7 +95,13 @@ class Judges:
                 expected += share * autoencoder.scaler_.invert(z)
             known = np.where(np.isnan(values), 0, weights).sum(axis=1)
             share = np.where(known > 0, known, 1) / weights.sum()
-            yield Judged(where, parts.sum(axis=1) / share, parts, expected)
+            yield Judged(where, block, parts.sum(axis=1) / share, parts, expected)
+
+    @property
+    def takes_gaps(self) -> bool:
+        """Whether values may be missing: the network is given 0 for them, which is their mean where it is scaled so."""
+        standardised = all(autoencoder.scaler_.kind == "standard" for autoencoder in self.autoencoders)
+        return self.autoencoders[0].sample_shape_ is None and (self.table is not None or standardised)
 
     def modules(self, shape: Sequence[int]) -> list[nn.Module]:
         """Return torch modules from samples of a shape, NaN where there is no value, to what each judge says."""

@@ -17,7 +17,6 @@ from embudo.nn.anomaly import CodeDensity, DenoisingError, SquaredError, Whitene
 
 MOST_FEATURES = 2000  #: beyond which residuals are whitened feature by feature: their covariance is too large
 NOISE_LEVELS = (0.0, 0.4, 0.8)  #: standard deviations of the noise that a sample is given, in those of the features
-FEW = 2000  #: samples that tell the mean error
 LEAST = 1e-3  #: least variance, as a share of the mean one: a feature that is all but constant must not drown others
 TINY = 1e-12  #: least variance of all
 
@@ -27,12 +26,15 @@ class Score:
 
     Attributes
     ----------
+    most : int
+        Samples at most that it learns from.
     needs_held_out : bool
         Whether it learns from samples that the autoencoder has not.
     equalises : bool
         Whether features count the same however they are scaled.
     """
 
+    most: ClassVar[int] = 0
     needs_held_out: ClassVar[bool] = False
     equalises: ClassVar[bool] = False
     module: ClassVar[type[nn.Module]]  #: what computes it in torch, of a network and `arrays`
@@ -96,6 +98,7 @@ class Whitened(Score):
        Multivariate Analysis 88.
     """
 
+    most = 20_000
     needs_held_out = equalises = True
     module = WhitenedError
 
@@ -131,11 +134,11 @@ class Denoising(Score):
     .. [1] Sattarov, Schreyer and Borth (2025). arXiv 2508.00758.
     """
 
+    most = 2000
     module = DenoisingError
 
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:
         """Draw the noise, and measure the mean error at each level."""
-        z = z[:FEW]
         rng = np.random.default_rng(seed)
         self.noise = np.array(NOISE_LEVELS)[:, None] * rng.standard_normal((len(NOISE_LEVELS), z.shape[1]))
         errors = [np.nanmean(np.square(z - denoised)) * z.shape[1] for denoised in self._denoised(autoencoder, z)]
@@ -176,6 +179,7 @@ class Density(Score):
     have in the squared error.
     """
 
+    most = 20_000
     module = CodeDensity
 
     def fit(self, autoencoder: BaseAutoencoder, z: np.ndarray, seed: int) -> Self:

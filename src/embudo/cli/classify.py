@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def train(
     X, y = read_labelled(source, data, labels, shape)
     X_val = None
     if validation is not None:
-        shape = X.shape[1:] if X.ndim == 4 else shape
+        shape = getattr(X, "sample_shape", X.shape[1:]) or shape
         X_val = only_labelled(*read_labelled(source, validation, validation_labels or labels, shape))
     weight = params.pop("class_weight")
     classifier = AutoencoderClassifier(
@@ -132,13 +133,14 @@ def predict(model: Path, data: Path, output: Path, labels: str | None, source: D
 
     from embudo.apps.classification import AutoencoderClassifier
     from embudo.data.images import list_images
+    from embudo.data.sources import is_data_folder
 
     classifier = load_as(AutoencoderClassifier, model)
     X, y = read_both(source, data, labels, classifier.sample_shape_)
     probabilities = classifier.predict_proba(in_columns_of(classifier, X))
     predicted = classifier.classes_[probabilities.argmax(axis=1)]
     columns: dict[str, Any] = {}
-    if data.is_dir():
+    if data.is_dir() and not is_data_folder(data):
         columns["image"] = [str(path.relative_to(data)) for path in list_images(data)]
     columns["predicted"] = predicted
     columns |= {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classifier.classes_)}
@@ -208,15 +210,22 @@ def read_both(
     """
     from embudo.data.labels import as_labels, folder_labels, read_labels
     from embudo.data.readers import read
+    from embudo.data.sources import is_data_folder
+    from embudo.data.streams import Stream
 
-    X = source.read(data, shape)
+    if labels is not None and (both := streamed_table(source, data, labels)):
+        return both
+    X = source.open(data, shape)
+    if isinstance(X, Stream):
+        X.survey()
     if labels is None:
-        return X, folder_labels(data) if data.is_dir() else None
+        return X, folder_labels(data) if data.is_dir() and not is_data_folder(data) else None
     kind, within = data.suffix.lower(), f"{labels!r} of '{data}'"
-    if kind in TABLES and labels in X.columns:
+    columns = getattr(X, "columns", ())
+    if kind in TABLES and labels in columns:
         return X.drop(columns=labels), as_labels(X[labels], within)
     if kind in TABLES and not Path(labels).exists():
-        guess = did_you_mean(labels, map(str, X.columns))
+        guess = did_you_mean(labels, map(str, columns))
         raise InvalidParameter(f"--labels: '{data}' has no column {labels!r}{guess}, and there is no such file.")
     if kind == ".npz" and not Path(labels).exists():
         y = as_labels(read(data, key=labels).reshape(-1), within)
@@ -227,12 +236,33 @@ def read_both(
     return X, y
 
 
+def streamed_table(source: DataSource, data: Path, column: str) -> tuple[Any, np.ndarray] | None:
+    """Return a column of a table larger than memory as labels, and a stream of the others; None of another, or none."""
+    import pandas as pd
+
+    from embudo.data.labels import as_labels
+    from embudo.data.readers import read_chunks
+
+    if data.suffix.lower() not in TABLES or not data.is_file():
+        return None
+    first = next(read_chunks(data, rows=1), None)
+    if first is None or column not in first.columns:
+        return None
+    X = dataclasses.replace(source, drop=(*source.drop, column)).stream(data)
+    if X is None:
+        return None
+    X.survey()
+    return X, as_labels(pd.concat([chunk[column] for chunk in read_chunks(data)]), f"{column!r} of '{data}'")
+
+
 def only_labelled(X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
     """Return the samples that have a label, and it."""
     import numpy as np
 
-    known = np.array([label is not None for label in y])
-    return getattr(X, "iloc", X)[known], np.array(y[known].tolist())
+    from embudo.data.streams import subset
+
+    known = np.flatnonzero([label is not None for label in y])
+    return subset(getattr(X, "iloc", X), known), np.array(y[known].tolist())
 
 
 def weights_of_classes(weights: dict[str, float], labels: np.ndarray) -> dict[Any, float]:
@@ -254,10 +284,12 @@ def print_summary(classifier: AutoencoderClassifier, X: Any, y: np.ndarray, seco
     """Print what was learnt from, and how well."""
     import numpy as np
 
-    known = np.isin(y.astype(str), classifier.classes_.astype(str))
-    rows, labels = getattr(X, "iloc", X)[known], y[known].astype(classifier.classes_.dtype)
+    from embudo.data.streams import subset
+
+    known = np.flatnonzero(np.isin(y.astype(str), classifier.classes_.astype(str)))
+    rows, labels = subset(getattr(X, "iloc", X), known), y[known].astype(classifier.classes_.dtype)
     facts = [
-        ("samples", f"{X.shape[0]:,}, {np.count_nonzero(known):,} of them labelled"),
+        ("samples", f"{X.shape[0]:,}, {len(known):,} of them labelled"),
         ("classes", f"{len(classifier.classes_)}"),
         ("epochs with labels", f"{len(classifier.history_['epoch'])}"),
         ("accuracy, labelled samples", f"{classifier.score(rows, labels):.2%}"),

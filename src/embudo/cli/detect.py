@@ -104,7 +104,8 @@ def fit(
 ) -> None:
     """Learn what is normal from DATA, most of which should be.
 
-    Tables may hold categories, and lack values. The options of training are those of the autoencoder.
+    Tables may hold categories, and lack values. The options of training are those of the autoencoder. Data
+    larger than 128 MiB are read a part at a time, but for .npz and .idx files and tables with columns of text.
     """
     check_output(output, [".safetensors"])
     if calibration is not None and false_alarm_rate is None:
@@ -117,15 +118,16 @@ def fit(
     autoencoder = recipe.build(recipe.training_of_the_whole if recipe.sizes else recipe.training, "reconstruction")
     detector = AnomalyDetector(autoencoder, **params, random_state=recipe.random_state)
     detector.set_params(**recipe.settings)
-    X, X_normal = source.read(data), None
+    X, X_normal = source.open(data), None
     if calibration is not None:
-        X_normal = source.read(calibration, X.shape[1:] if X.ndim == 4 else None)
+        X_normal = source.open(calibration, getattr(X, "sample_shape", X.shape[1:]))
     elif false_alarm_rate is not None:
         X, X_normal = split(X, recipe.random_state)
     if X_normal is not None:
         from embudo.apps.calibration import check_enough
 
-        check_enough(X_normal.shape[0], false_alarm_rate)
+        if X_normal.shape[0] >= 0:  # else only a pass over them tells how many they are
+            check_enough(X_normal.shape[0], false_alarm_rate)
         X_normal = named_as(X_normal, X)
 
     def calibrate() -> None:
@@ -142,10 +144,14 @@ def split(X: Any, seed: int | None) -> tuple[Any, Any]:
     """Return samples to learn from and to calibrate by, drawn by `seed`."""
     import numpy as np
 
+    from embudo.data.streams import Stream, subset
+
+    if isinstance(X, Stream):
+        X.survey(allow_nan=True)
     order = np.random.default_rng(seed).permutation(X.shape[0])
     n_held_out = round(CALIBRATED * len(order))
     rows = getattr(X, "iloc", X)
-    return rows[np.sort(order[n_held_out:])], rows[np.sort(order[:n_held_out])]
+    return subset(rows, np.sort(order[n_held_out:])), subset(rows, np.sort(order[:n_held_out]))
 
 
 @detect.command()
@@ -174,16 +180,19 @@ def score(model: Path, data: Path, output: Path, top: int, source: DataSource) -
 
 def scored(detector: AnomalyDetector, data: Path, source: DataSource, top: int) -> Iterator[pd.DataFrame]:
     """Yield tables of scores for chunks of the data."""
-    import numpy as np
     import pandas as pd
 
     from embudo.apps.explanation import examine
     from embudo.data.images import list_images
+    from embudo.data.sources import is_data_folder
 
-    names = [str(path.relative_to(data)) for path in list_images(data)] if data.is_dir() else None
+    images = data.is_dir() and not is_data_folder(data)
+    names, start = [str(path.relative_to(data)) for path in list_images(data)] if images else None, 0
     for chunk in chunks_of(detector, data, source):
         scores, reasons = examine(detector, chunk, top) if top else (detector.score_samples(chunk), {})
-        columns: dict[str, Any] = {} if names is None else {"image": names}
+        index = getattr(chunk, "index", range(start, start + len(scores)))
+        start += len(scores)
+        columns: dict[str, Any] = {} if names is None else {"image": names[start - len(scores) : start]}
         columns |= {"score": scores, "anomaly": scores < detector.offset_}
         if detector.calibration_ is not None:
             columns["p_value"] = detector.calibration_.p_values(scores)
@@ -193,7 +202,6 @@ def scored(detector: AnomalyDetector, data: Path, source: DataSource, top: int) 
             columns[f"share_{rank + 1}"] = facts["share"]
             columns[f"value_{rank + 1}"] = list(map(in_words, facts["value"]))
             columns[f"expected_{rank + 1}"] = list(map(in_words, facts["expected"]))
-        index = getattr(chunk, "index", np.arange(len(scores)))
         yield pd.DataFrame(columns, index=index)
 
 
@@ -205,22 +213,32 @@ def in_words(value: Any) -> str:
 
 
 def chunks_of(detector: AnomalyDetector, data: Path, source: DataSource) -> Iterator[Any]:
-    """Yield the data, a table in chunks with the columns that the detector knows, all else at once."""
-    from embudo.data.readers import read_chunks
+    """Yield the data, tables and streams in chunks, with the columns that the detector knows; all else at once."""
+    import pandas as pd
 
-    if data.suffix.lower() not in STREAMED or not data.is_file():
-        yield source.read(data, detector.sample_shape_)
+    from embudo.data.readers import read_chunks
+    from embudo.data.streams import Stream
+
+    if data.suffix.lower() in STREAMED and data.is_file():
+        for chunk in read_chunks(data, drop=source.drop, rows=CHUNK):
+            yield in_columns_of(detector, chunk)
         return
-    for chunk in read_chunks(data, drop=source.drop, rows=CHUNK):
-        yield in_columns_of(detector, chunk)
+    X = in_columns_of(detector, source.open(data, detector.sample_shape_))
+    if not isinstance(X, Stream):
+        yield X
+        return
+    for where, rows in X.slices(CHUNK, allow_nan=detector._takes_gaps()):
+        yield rows if X.names is None else pd.DataFrame(rows, range(where.start, where.stop), X.names)
 
 
 def named_as(X: Any, other: Any) -> Any:
     """Return a table with the columns of another, where both are tables."""
+    from embudo.data.parquet import ParquetStream
     from embudo.data.tables import same_columns
 
-    both = hasattr(X, "columns") and hasattr(other, "columns")
-    return same_columns(X, other.columns) if both else X
+    if not (hasattr(X, "columns") and hasattr(other, "columns")):
+        return X
+    return X.select(other.columns) if isinstance(X, ParquetStream) else same_columns(X, other.columns)
 
 
 def print_summary(detector: AnomalyDetector, X: Any, seconds: float) -> None:

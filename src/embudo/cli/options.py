@@ -19,6 +19,8 @@ from embudo.parts.optimizers import Adam
 from embudo.parts.part import SYNONYMS, within, written
 
 if TYPE_CHECKING:
+    from embudo.data.streams import Stream
+
     ParamType = click.ParamType[Any]
 else:
     ParamType = click.ParamType  # not generic in older versions of click
@@ -251,22 +253,25 @@ class DataSource:
 
         Zarr arrays and folders of Parquet files are read too.
         """
+        found = self.stream(path, sample_shape)
+        return self.read(path, sample_shape) if found is None else found.load() if found.fits else found
+
+    def stream(self, path: Path, sample_shape: tuple[int, ...] | None = None) -> Stream | None:
+        """Return a stream of data that are larger than a window of one, or that `read` does not know; else None."""
         from embudo.data import streams
         from embudo.data.sources import is_data_folder, stream
 
         small_text = path.suffix.lower() in {".csv", ".tsv"} and path.is_file() and path.stat().st_size < streams.WINDOW
         if small_text or self.key is not None:
-            return self.read(path, sample_shape)
+            return None
         readable, (size, color) = not is_data_folder(path), self._of_images(sample_shape)
         try:
             found = stream(path, window=streams.WINDOW, drop=self.drop, image_size=size, image_color=color)
         except EmbudoError:
             if not readable:
                 raise
-            return self.read(path, sample_shape)  # which knows more kinds, and says better what is wrong with a file
-        if not found.fits:
-            return found
-        return self.read(path, sample_shape) if readable else found.load()
+            return None  # `read` knows more kinds, and says better what is wrong with a file
+        return None if found.fits and readable else found
 
     def tables(self, paths: Sequence[Path]) -> Any:
         """Return a stream of several Parquet files, or folders of them."""

@@ -166,8 +166,7 @@ def _streamed_pca_error(model: Autoencoder | StackedAutoencoder, learnt: Any, me
 
     from embudo.data.batches import slices
     from embudo.data.streams import Stream
-    from embudo.metrics.variance import Covariance
-    from embudo.models.diagnosis import MOST_FEATURES
+    from embudo.metrics.variance import MOST_FEATURES, Covariance
 
     learnt, measured = (rows if isinstance(rows, Stream) else _rows(rows) for rows in (learnt, measured))
     n_samples, n_features = learnt.shape

@@ -147,17 +147,20 @@ class PlacedRows:
             yield self.take(torch.arange(start, min(start + size, len(self))))
 
 
-def slices(X: Matrix, size: int, subject: str = "X holds") -> Iterator[tuple[slice, Matrix]]:
-    """Yield slices of the samples, of an array, CSR matrix or stream, and the samples in each, `size` at a time.
+def slices(
+    X: Matrix, size: int, subject: str = "X holds", *, allow_nan: bool = False
+) -> Iterator[tuple[slice, Matrix]]:
+    """Yield slices of the samples, of an array, CSR matrix, frame or stream, and the samples in each, `size` at a time.
 
-    Those of a stream are checked to be finite; `subject` is how the error sentence begins.
+    Those of a stream are checked to be finite, or with `allow_nan` NaN; `subject` is how the error sentence begins.
     """
     if isinstance(X, Stream):
-        yield from X.slices(size, subject)
+        yield from X.slices(size, subject, allow_nan=allow_nan)
         return
+    rows: Any = getattr(X, "iloc", X)
     for start in range(0, X.shape[0], size):
         where = slice(start, min(start + size, X.shape[0]))
-        yield where, X[where]
+        yield where, rows[where]
 
 
 def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
@@ -240,26 +243,31 @@ class Batches:
         """
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.rows), generator=generator)
-        yield from self._cut(self.rows, order, share)
+        yield from self._cut(self.rows, self.targets, order, share)
 
-    def _cut(self, rows: Rows, order: Tensor, share: Share | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def _cut(
+        self, rows: Rows, targets: Rows | None, order: Tensor, share: Share | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of `rows` in the given order, or a share of each; several are gathered at a time."""
         n_batches = max(1, GATHERED // self.batch_size) if share is None else 1
         for indices in order.split(n_batches * self.batch_size):
             if share is not None:
                 indices = indices[share.share(len(indices))]
             parts = rows.take(indices).split(self.batch_size)
-            targets = parts if self.targets is None else self.targets.take(indices).split(self.batch_size)
-            yield from zip(parts, targets, strict=True)
+            wanted = parts if targets is None else targets.take(indices).split(self.batch_size)
+            yield from zip(parts, wanted, strict=True)
 
 
 class StreamBatches(Batches):
-    """Batches of a stream: its parts in random order, their samples shuffled within a window."""
+    """Batches of a stream: its parts in random order, their samples shuffled within a window.
+
+    Targets are in memory, or of a stream whose parts hold as many samples each.
+    """
 
     rows: StreamRows
 
     def epoch(self, number: int, share: Share | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of epoch `number`, or a share of each, twice each.
+        """Yield the batches of epoch `number`, or a share of each, and their targets.
 
         Their order seed and number decide; and, where each process reads parts of its own, how many there are.
         """
@@ -269,9 +277,25 @@ class StreamBatches(Batches):
         if share is not None and sizes is not None:
             yield from self._read_apart(order, sizes, generator, share)
             return
-        for window in prefetched(self.rows.windows(order, self.batch_size)):
-            shuffled = TensorRows(window.to(self.rows.device))
-            yield from self._cut(shuffled, torch.randperm(len(window), generator=generator), share)
+        for window in self._windows(order, self.batch_size):
+            rows, *targets = (TensorRows(part.to(self.rows.device)) for part in window)
+            mixed = torch.randperm(len(rows), generator=generator)
+            yield from self._cut(rows, targets[0] if targets else None, mixed, share)
+
+    def _windows(self, order: list[int], multiple: int, n_processes: int = 1) -> Iterator[list[Tensor]]:
+        """Yield windows of the samples, each with that of the targets where they are others."""
+        windows = prefetched(self.rows.windows(order, multiple, n_processes))
+        if self.targets is None:
+            yield from ([window] for window in windows)
+        elif isinstance(self.targets, StreamRows):
+            targets = prefetched(self.targets.windows(order, multiple, n_processes))
+            yield from map(list, zip(windows, targets, strict=True))
+        else:
+            parts = torch.arange(len(self.rows)).split(self.rows.stream.counts or [len(self.rows)])
+            numbers, start = torch.cat([parts[number] for number in order]), 0
+            for window in windows:
+                yield [window, self.targets.take(numbers[start : start + len(window)])]
+                start += len(window)
 
     def _own_parts(self, order: list[int], n_processes: int) -> np.ndarray | None:
         """Return how many samples each process gives to each batch, shape (n_processes, n_batches).
@@ -289,24 +313,37 @@ class StreamBatches(Batches):
         self, order: list[int], sizes: np.ndarray, generator: torch.Generator, share: Share
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the share in each batch of a process that reads its own parts, about as many samples in each."""
-        windows = prefetched(self.rows.windows(order[share.rank :: share.size], 1, share.size))
-        left = torch.empty(0)
+        windows = self._windows(order[share.rank :: share.size], 1, share.size)
+        left: list[Tensor] = []
         for column in sizes.T:
             n, start = int(column[share.rank]), int(column[: share.rank].sum())
-            while len(left) < n:
+            while not left or len(left[0]) < n:
                 window = next(windows)
-                window = window[torch.randperm(len(window), generator=generator)].to(self.rows.device)
-                left = torch.cat([left, window]) if len(left) else window
-            x, left = left[:n], left[n:]
+                mixed = torch.randperm(len(window[0]), generator=generator)
+                window = [part[mixed].to(self.rows.device) for part in window]
+                left = [torch.cat(both) for both in zip(left, window, strict=True)] if left else window
+            batch, left = [part[:n] for part in left], [part[n:] for part in left]
             share.take(slice(start, start + n), int(column.sum()))
-            yield x, x
+            yield batch[0], batch[-1]
 
 
 def make_batches(rows: Rows, targets: Rows, batch_size: int, seed: int) -> Batches:
     """Return the batches of samples and their targets, which may be the same."""
-    if isinstance(rows, StreamRows):
-        return StreamBatches(rows, batch_size, seed)
-    return Batches(rows, batch_size, seed, None if targets is rows else targets)
+    kind = StreamBatches if isinstance(rows, StreamRows) else Batches
+    return kind(rows, batch_size, seed, None if targets is rows else targets)
+
+
+def with_targets(rows: Rows, targets: Rows) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield all samples in order, a block at a time, with their targets, which may be the same."""
+    if targets is rows:
+        yield from ((x, x) for x in rows.blocks())
+    elif isinstance(rows, StreamRows) and isinstance(targets, StreamRows):
+        yield from zip(rows.blocks(), targets.blocks(), strict=True)
+    else:
+        start = 0
+        for x in rows.blocks():
+            yield x, targets.take(torch.arange(start, start + len(x)))
+            start += len(x)
 
 
 def split(n_samples: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ import numpy as np
 class Moments:
     """Range, mean and variance of each feature, of samples that are given a block at a time.
 
-    Mean and sum of squares are those of the blocks, joined by Chan's update [1]_.
+    Mean and sum of squares are those of the blocks, joined by Chan's update [1]_. NaN stands for a missing value,
+    and counts for nothing.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class Moments:
     """
 
     def __init__(self, n_features: int) -> None:
-        self.n_samples = 0
+        self.n_samples, self.n_known = 0, np.zeros(n_features)
         self.low, self.high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
         self.mean, self._squares = np.zeros(n_features), np.zeros(n_features)
 
@@ -40,22 +41,33 @@ class Moments:
             self._add(rows[start : start + size])
 
     def _add(self, rows: np.ndarray) -> None:
-        self.low = np.minimum(self.low, rows.min(axis=0))
-        self.high = np.maximum(self.high, rows.max(axis=0))
-        mean = rows.mean(axis=0, dtype=np.float64)
+        n: int | np.ndarray = len(rows)
+        low, high, mean = rows.min(axis=0), rows.max(axis=0), rows.mean(axis=0, dtype=np.float64)
+        self.n_samples += len(rows)
+        if np.isnan(mean).any():
+            known = ~np.isnan(rows)
+            n, low, high = known.sum(axis=0), np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)
+            mean = np.where(known, rows, 0).sum(axis=0, dtype=np.float64) / np.maximum(n, 1)
+            rows = np.where(known, rows, mean)
+        self.low, self.high = np.fmin(self.low, low), np.fmax(self.high, high)
         with np.errstate(over="ignore", invalid="ignore"):  # of great numbers; then the deviation is not finite
             centred = rows - mean
             ahead = mean - self.mean
-            share = len(rows) / (self.n_samples + len(rows))
-            self._squares += np.einsum("ij,ij->j", centred, centred) + ahead**2 * self.n_samples * share
+            share = n / np.maximum(self.n_known + n, 1)
+            self._squares += np.einsum("ij,ij->j", centred, centred) + ahead**2 * self.n_known * share
             self.mean += ahead * share
-        self.n_samples += len(rows)
+        self.n_known += n
 
     @property
     def deviation(self) -> np.ndarray:
         """Standard deviation of each feature."""
-        deviation: np.ndarray = np.sqrt(self._squares / self.n_samples)
+        deviation: np.ndarray = np.sqrt(self._squares / np.maximum(self.n_known, 1))
         return deviation
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a value is missing."""
+        return bool((self.n_known < self.n_samples).any())
 
 
 def geometric_median(rows: np.ndarray, *, tolerance: float = 1e-6, most: int = 100) -> np.ndarray:

@@ -23,11 +23,13 @@ class EvenSample:
         self.keys, self.rows = np.empty(0), None
 
     def add(self, rows: Matrix) -> Matrix:
-        """Take in more rows, and return those that are kept now."""
-        self.keys = np.concatenate([self.keys, self.rng.random(rows.shape[0])])
+        """Take in more rows, also of a stream, and return those that are kept now."""
+        keys = np.concatenate([self.keys, self.rng.random(rows.shape[0])])
+        kept = np.sort(np.argsort(keys, kind="stable")[: self.size])
+        old, new = np.split(kept, [np.searchsorted(kept, len(self.keys))])
+        rows = rows[new - len(self.keys)]
         if self.rows is not None:
-            both = [self.rows, rows]
+            both = [self.rows[old], rows]
             rows = scipy.sparse.vstack(both, format="csr") if scipy.sparse.issparse(rows) else np.concatenate(both)
-        kept = np.sort(np.argsort(self.keys, kind="stable")[: self.size])
-        self.keys, self.rows = self.keys[kept], rows[kept]
+        self.keys, self.rows = keys[kept], rows
         return self.rows

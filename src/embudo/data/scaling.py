@@ -133,10 +133,14 @@ def _scaler(scale: str | None, X: Matrix, low: np.ndarray, high: np.ndarray, uni
         offset, size = low, high - low
     else:
         offset, size = _streamed_mean_and_deviation(X) or _mean_and_deviation(X, low, high)
-    # up to this, a feature varies by rounding alone
+    return Scaler(scale, offset, usable(size, low, high))
+
+
+def usable(size: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the sizes of features to divide by, given their ranges: 1 where one varies by rounding alone."""
     limits = np.finfo(np.float64)
-    size[size <= np.maximum(10 * limits.eps * np.maximum(np.abs(low), np.abs(high)), limits.tiny)] = 1.0
-    return Scaler(scale, offset, size)
+    least = np.maximum(10 * limits.eps * np.maximum(np.abs(low), np.abs(high)), limits.tiny)
+    return np.where(size <= least, 1.0, size)
 
 
 def _ranges(X: Matrix) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from embudo.data.arrays import check_finite
+from embudo.data.arrays import Matrix, check_finite
 from embudo.data.moments import Moments
 from embudo.errors import InvalidData, InvalidParameter
 
@@ -80,16 +80,20 @@ class Stream(abc.ABC):
         for number in range(1 if self.counts is None else len(self.counts)):
             yield from self.part(number)
 
-    def slices(self, size: int, subject: str = "X holds") -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield all samples in order, `size` at a time, read ahead and checked to be finite."""
+    def slices(
+        self, size: int, subject: str = "X holds", *, allow_nan: bool = False
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield all samples in order, `size` at a time, read ahead and checked: finite, or NaN with `allow_nan`."""
         start = 0
         for block in prefetched(recut(self.blocks(), size)):
-            check_finite(block, self.names, subject=subject, first_row=start)
+            check_finite(block, self.names, subject=subject, allow_nan=allow_nan, first_row=start)
             yield slice(start, start + len(block)), block
             start += len(block)
 
-    def survey(self) -> Moments:
+    def survey(self, *, allow_nan: bool = False) -> Moments:
         """Return the moments of the features, from one pass in which every value is checked to be finite.
+
+        With `allow_nan` it may be NaN, where it is missing.
 
         Raises
         ------
@@ -101,10 +105,10 @@ class Stream(abc.ABC):
                 "X can be read only once, and fit passes over it once to scale it and again in every epoch: give "
                 "embudo.stream a function that returns a new iterator each time, or learn by partial_fit."
             )
-        if self.moments is None:
+        if self.moments is None or (self.moments.has_gaps and not allow_nan):
             moments = Moments(self.n_features)
             for block in prefetched(self.blocks()):
-                check_finite(block, self.names, first_row=moments.n_samples)
+                check_finite(block, self.names, allow_nan=allow_nan, first_row=moments.n_samples)
                 moments.update(block)
             self.moments = moments
             if self.counts is None:
@@ -131,29 +135,32 @@ class Stream(abc.ABC):
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         """Return the samples at `indices`, from one pass over the parts that hold them."""
-        counts = self.counts or [self.survey().n_samples]
         result, order = np.empty((len(indices), self.n_features), self.dtype), np.argsort(indices, kind="stable")
-        ends = np.cumsum(counts)
-        for number in np.unique(np.searchsorted(ends, indices, side="right")).tolist():
-            start = int(ends[number - 1]) if number else 0
-            for block in self.part(number):
-                low, high = np.searchsorted(indices[order], (start, start + len(block)))
-                result[order[low:high]] = block[indices[order[low:high]] - start]
-                start += len(block)
+        start = 0
+        for block in Chosen(self, indices[order]).blocks():
+            result[order[start : start + len(block)]] = block
+            start += len(block)
         return result
 
 
 class Selection(Stream):
+    """Some of the samples of a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.n_features, self.dtype, self.window = stream.n_features, stream.dtype, stream.window
+        self.sample_shape, self.names = stream.sample_shape, stream.names
+        self.all_counts = stream.counts or [stream.survey().n_samples]
+
+
+class Drawn(Selection):
     """The samples of a stream that `seed` draws, each with the chance `fraction`; or those that it does not draw."""
 
     def __init__(self, stream: Stream, fraction: float, seed: int, *, drawn: bool) -> None:
-        if stream.counts is None:
-            stream.survey()
-        self.stream, self.fraction, self.seed, self.drawn = stream, fraction, seed, drawn
-        self.n_features, self.dtype, self.window = stream.n_features, stream.dtype, stream.window
-        self.sample_shape, self.names = stream.sample_shape, stream.names
+        super().__init__(stream)
+        self.fraction, self.seed, self.drawn = fraction, seed, drawn
         self.moments = stream.moments
-        self.counts = [self._count(number, n) for number, n in enumerate(stream.counts or [])]
+        self.counts = [self._count(number, n) for number, n in enumerate(self.all_counts)]
 
     def part(self, number: int) -> Iterator[np.ndarray]:
         """Yield those of a part of the stream."""
@@ -170,6 +177,27 @@ class Selection(Stream):
     def _count(self, number: int, n: int) -> int:
         rng = np.random.default_rng((self.seed, number))
         return sum(int(self._chosen(rng, min(2**20, n - start)).sum()) for start in range(0, n, 2**20))
+
+
+class Chosen(Selection):
+    """The samples of a stream at `indices`, which ascend."""
+
+    def __init__(self, stream: Stream, indices: np.ndarray) -> None:
+        super().__init__(stream)
+        self.starts = np.cumsum([0, *self.all_counts])
+        self.of_parts = np.split(indices, np.searchsorted(indices, self.starts[1:-1]))
+        self.counts = [len(numbers) for numbers in self.of_parts]
+
+    def part(self, number: int) -> Iterator[np.ndarray]:
+        """Yield those of a part of the stream, which is read as far as they reach."""
+        numbers, start = self.of_parts[number], self.starts[number]
+        blocks = self.stream.part(number)
+        while len(numbers):
+            block = next(blocks)
+            n = np.searchsorted(numbers, start + len(block))
+            if n:
+                yield block[numbers[:n] - start]
+            numbers, start = numbers[n:], start + len(block)
 
 
 class Mapped(Stream):
@@ -195,13 +223,37 @@ def divided(stream: Stream, fraction: float, seed: int) -> tuple[Stream, Stream]
     InvalidParameter
         If too few are left for either.
     """
-    learnt, held_out = (Selection(stream, fraction, seed, drawn=drawn) for drawn in (False, True))
+    learnt, held_out = (Drawn(stream, fraction, seed, drawn=drawn) for drawn in (False, True))
     if held_out.shape[0] < 1 or learnt.shape[0] < 2:
         raise InvalidParameter(
             f"Training.validation_fraction={fraction:g} of {stream.shape[0]} samples leaves {held_out.shape[0]} to "
             f"validate on and {learnt.shape[0]} to learn from: at least 1 and 2 are needed."
         )
     return learnt, held_out
+
+
+def subset(X: Matrix, indices: np.ndarray) -> Matrix:
+    """Return the samples at `indices`, which ascend: of a stream, another one."""
+    return Chosen(X, indices) if isinstance(X, Stream) else X[indices]
+
+
+def check_cut_alike(X: Matrix, target: Matrix) -> None:
+    """Refuse pairs of which one is a stream, and the other none, or one in other parts; survey the targets.
+
+    Raises
+    ------
+    InvalidData
+    """
+    if not (isinstance(X, Stream) and isinstance(target, Stream)):
+        raise InvalidData("X and X_clean must both be streams that do not fit into their windows, or neither.")
+    target.survey()
+    if target.shape[0] != X.shape[0]:
+        raise InvalidData(f"X_clean must have a row for each of the {X.shape[0]} of X; got {target.shape[0]}.")
+    if (target.counts, target.row_bytes, target.window) != (X.counts, X.row_bytes, X.window):
+        raise InvalidData(
+            "X_clean must be a stream that is cut as X is: of the same type of numbers and window, and of Parquet with "
+            "row groups, of Zarr with chunks of the same size."
+        )
 
 
 def recut(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 import numpy as np
 
 from embudo.data.arrays import check_finite, is_numeric
-from embudo.data.scaling import fit_scaler
+from embudo.data.scaling import fit_scaler, usable
+from embudo.data.streams import Stream
 from embudo.errors import FileFormatError, InvalidData, did_you_mean
 
 MOST_CATEGORIES = 100  #: of a column that are told apart, the most frequent ones; all others are one
@@ -124,13 +125,15 @@ class TableEncoder:
 
     @classmethod
     def fit(cls, X: Any) -> Self:
-        """Learn from a pandas frame, or an array with NaN, of shape (n_rows, n_columns).
+        """Learn from a pandas frame, or an array or a stream with NaN, of shape (n_rows, n_columns).
 
         Raises
         ------
         InvalidData
             If a column holds no value, dates, or another text in each row.
         """
+        if isinstance(X, Stream):
+            return cls(tuple(_learn_streamed(X)))
         return cls(tuple(_learn(str(name), values) for name, values in columns_of(X)))
 
     def encode(self, X: Any) -> np.ndarray:
@@ -221,7 +224,7 @@ def _learn(name: str, values: Any) -> Column:
         numbers = _numbers(name, values)
         known = numbers[~np.isnan(numbers)]
         if not len(known):
-            raise InvalidData(f"Column {name!r} holds no value in any row: drop it.")
+            raise _empty(name)
         scaler = fit_scaler("standard", known[:, None])
         mean, scale = (float(array[0]) for array in (scaler.offset, scaler.scale) if array is not None)
         return Column(name, mean, scale, missing=len(known) < len(numbers))
@@ -239,6 +242,22 @@ def _learn(name: str, values: Any) -> Column:
         categories=tuple(map(str, shares.index)),
         shares=tuple(map(float, shares)),
     )
+
+
+def _learn_streamed(X: Stream) -> Iterator[Column]:
+    """Yield what was learnt of each column of numbers of a stream, from the pass that surveyed it."""
+    moments = X.survey(allow_nan=True)
+    size = np.minimum(moments.deviation, moments.high - moments.low)  # the deviation of great numbers is infinite
+    scale = usable(size, moments.low, moments.high)
+    for i, n_known in enumerate(moments.n_known):
+        name = str(i if X.names is None else X.names[i])
+        if not n_known:
+            raise _empty(name)
+        yield Column(name, float(moments.mean[i]), float(scale[i]), missing=bool(n_known < moments.n_samples))
+
+
+def _empty(name: str) -> InvalidData:
+    return InvalidData(f"Column {name!r} holds no value in any row: drop it.")
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from embudo.data.batches import Rows
+from embudo.data.batches import Rows, with_targets
 from embudo.data.files import checksum, utf8_name, write_atomically
 from embudo.engine.history import History, restored
 from embudo.engine.loop import BatchSource
@@ -219,12 +219,9 @@ def fingerprint(
             for tensor in (x,) if target is x else (x, target):
                 add(tensor)
         if validation is not None:
-            rows, targets = validation
-            start = 0
-            for x in rows.blocks():
-                add(x)
-                add(x if targets is rows else targets.take(torch.arange(start, start + len(x))))
-                start += len(x)
+            for pair in with_targets(*validation):
+                for tensor in pair:
+                    add(tensor)
         return digest.hexdigest()
 
     return world.agreed(with_samples)

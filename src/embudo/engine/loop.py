@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from embudo.data.batches import Rows
+from embudo.data.batches import Rows, with_targets
 from embudo.engine.history import Epoch
 from embudo.engine.step import TrainingStep
 from embudo.errors import TrainingDiverged
@@ -109,12 +109,10 @@ def train(
 def measure(step: TrainingStep, rows: Rows, targets: Rows) -> dict[str, float]:
     """Return the objective's measures of held-out samples with their targets, means over all of them."""
     totals: dict[str, float] = {}
-    device, world, start = step.runtime.device, step.objective.world, 0
-    for block in rows.blocks():
+    device, world = step.runtime.device, step.objective.world
+    for block, wanted in with_targets(rows, targets):
         mine = world.share(len(block))
-        x, indices = block[mine], torch.arange(start, start + len(block))[mine]
-        start += len(block)
-        target = x if targets is rows else targets.take(indices)
+        x, target = block[mine], wanted[mine]
         with step.runtime.autocast():
             measured = step.objective.measure(x.to(device), target.to(device))
         for name, value in measured.items():

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+MOST_FEATURES = 5000  #: beyond which the covariance is too large to hold
+
 
 class Residuals:
     """Sums over samples x and their reconstructions y, which are given a block at a time.
@@ -97,6 +99,12 @@ class PCA:
 class Covariance:
     """The covariance of samples, given a block at a time, and PCA of it.
 
+    Parameters
+    ----------
+    centre : ndarray of shape (n_features,), optional
+        A point near their mean, from which they are measured: so sums keep their precision. None is the first block's
+        mean.
+
     Examples
     --------
     >>> covariance = Covariance()
@@ -108,9 +116,9 @@ class Covariance:
     [2.0, 0.5]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, centre: np.ndarray | None = None) -> None:
         self.n_samples = 0
-        self._centre: Any = None
+        self._centre: Any = centre
         self._total: Any = 0.0
         self._products: Any = 0.0
 
@@ -120,8 +128,8 @@ class Covariance:
             self._centre = x.mean(axis=0, dtype=np.float64)
         centred = x - self._centre
         self.n_samples += len(x)
-        self._total = self._total + centred.sum(axis=0)
-        self._products = self._products + centred.T @ centred
+        self._total += centred.sum(axis=0)
+        self._products += centred.T @ centred
 
     def spectrum(self) -> np.ndarray:
         """Return the variance along each axis of PCA, the greatest first, shape (n_features,)."""

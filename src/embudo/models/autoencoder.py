@@ -186,7 +186,7 @@ class Autoencoder(BaseAutoencoder):
         y : ignored
         X_clean : like X, optional
             What shall come out for each sample of X, for measured pairs, noisy and clean. X itself by default. It is
-            scaled as X, and must then lie in [0, 1] where the output does.
+            scaled as X, and must then lie in [0, 1] where the output does. Of a stream it is one that is cut alike.
         X_val : like X, or a pair (X, X_clean), optional
             Samples that are measured after each epoch and not learnt from.
 

@@ -13,10 +13,10 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from embudo.data.arrays import Matrix, as_array, as_dense, check_finite
-from embudo.data.batches import PlacedRows, Rows, StreamRows, split
+from embudo.data.batches import PlacedRows, Rows, StreamRows, slices, split
 from embudo.data.sources import as_stream
 from embudo.data.sparse import stack_rows
-from embudo.data.streams import Stream, divided
+from embudo.data.streams import Stream, check_cut_alike, divided
 from embudo.engine.fitting import make_step
 from embudo.engine.objective import Reconstruction
 from embudo.engine.step import TrainingStep
@@ -46,7 +46,6 @@ Pair = tuple[Matrix, Matrix]
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exportable):
     """A pair of maps, h = f(x) and x' = g(h), between samples and codes."""
 
-    _takes_streams = True
     _graphs = ("reconstruction", "encoder", "decoder")
     module_: Network
     n_components_: int
@@ -84,7 +83,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
             return rows, rows
         target = self._validated(X_clean, reset=False)
         if isinstance(rows, Stream) or isinstance(target, Stream):
-            raise InvalidData("Streams go without X_clean: pass arrays, or a corruption.")
+            check_cut_alike(rows, target)
+            return rows, target
         if target.shape[0] != rows.shape[0]:
             raise InvalidData(f"X_clean must have a row for each of the {rows.shape[0]} of X; got {target.shape[0]}.")
         return rows, target
@@ -96,7 +96,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
         if held_out is None and fraction > 0:
             if isinstance(pair[0], Stream):
                 parts = divided(pair[0], fraction, self.seed_)
-                return (parts[0], parts[0]), (parts[1], parts[1])
+                of_target = parts if pair[1] is pair[0] else divided(pair[1], fraction, self.seed_)
+                return (parts[0], of_target[0]), (parts[1], of_target[1])
             learnt, chosen = split(pair[0].shape[0], fraction, self.seed_)
             return at(learnt, pair), at(chosen, pair)
         self._check_patience(self.training_, validated=held_out is not None)
@@ -270,10 +271,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Exporta
     def _errors(self, pair: Pair) -> np.ndarray:
         """Return the squared error of each reconstruction, from what shall come out."""
         rows, target = pair
-        errors = []
-        for where, x, y in self._outputs("forward", rows):
-            wanted = as_dense(x if target is rows else target[where])
-            errors.append(np.square(np.subtract(y, wanted, dtype=np.float64)).sum(axis=1))
+        errors, wanted = [], None
+        for _, x, y in self._outputs("forward", rows):
+            if target is not rows:
+                wanted = wanted or slices(target, len(x), "X_clean holds")
+                _, x = next(wanted)
+            errors.append(np.square(np.subtract(y, as_dense(x), dtype=np.float64)).sum(axis=1))
         return np.concatenate(errors)
 
     def score_samples(self, X: Any) -> np.ndarray:

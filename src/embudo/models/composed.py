@@ -50,7 +50,6 @@ class Composed(BaseEstimator):
     #: what a parameter that is None might be
     _example_parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     _takes_rows: ClassVar[bool] = True  #: samples of one number of features each, and not images of any size
-    _takes_streams: ClassVar[bool] = False  #: samples that are never held all at once
     n_features_in_: int
     feature_names_in_: np.ndarray
     sample_shape_: tuple[int, ...] | None
@@ -181,19 +180,13 @@ class Composed(BaseEstimator):
         """Return X as a finite array or CSR matrix of shape (n_samples, n_features); NaN is let in with `allow_nan`.
 
         Arrays of more than two dimensions, such as images, are flattened; `sample_shape_` keeps the shape of
-        a sample. With `reset`, number and names of the features are learnt, else they are checked. Where streams are
-        taken, one that does not fit into its window is returned as it is, its values checked only with `reset`.
+        a sample. With `reset`, number and names of the features are learnt, else they are checked. A stream that does
+        not fit into its window is returned as it is, its values checked only with `reset`.
         """
-        if self._takes_streams:
-            X = as_stream(X)
+        X = as_stream(X)
         if isinstance(X, Stream):
-            if not self._takes_streams:
-                raise InvalidData(
-                    f"{type(self).__name__} does not learn from streams: pass an array, or learn by partial_fit where "
-                    "there is one."
-                )
             if not X.fits:
-                return self._streamed(X, reset=reset, min_samples=min_samples)
+                return self._streamed(X, reset=reset, min_samples=min_samples, allow_nan=allow_nan)
             X = X.load()
         X = as_array(X)
         if len(X.shape) < 2:
@@ -216,7 +209,7 @@ class Composed(BaseEstimator):
             self.sample_shape_ = shape
         return rows
 
-    def _streamed(self, X: Stream, *, reset: bool, min_samples: int) -> Stream:
+    def _streamed(self, X: Stream, *, reset: bool, min_samples: int, allow_nan: bool) -> Stream:
         """Return a stream whose features, with `reset` also values, are checked as those of an array are."""
         if not reset and X.sample_shape is not None and self.sample_shape_ not in (None, X.sample_shape):
             raise InvalidData(
@@ -228,7 +221,7 @@ class Composed(BaseEstimator):
         head = np.zeros((1, X.n_features))
         self._named(head if X.names is None else pd.DataFrame(head, columns=X.names), reset=reset, min_samples=1)
         if reset:
-            if X.survey().n_samples < min_samples:
+            if X.survey(allow_nan=allow_nan and X.sample_shape is None).n_samples < min_samples:
                 raise InvalidData(f"X holds {X.shape[0]} samples: at least {min_samples} are needed.")
             self.sample_shape_ = X.sample_shape
         return X

@@ -12,7 +12,7 @@ from torch import Tensor
 from embudo.data.arrays import Matrix
 from embudo.data.batches import block_rows, dense_block, slices
 from embudo.metrics.activity import Activity
-from embudo.metrics.variance import PCA, Covariance, Residuals, ratio
+from embudo.metrics.variance import MOST_FEATURES, PCA, Covariance, Residuals, ratio
 from embudo.nn.jacobian import dense_norm, exact_norm, is_dense
 from embudo.nn.network import Network
 from embudo.parts.corruptions import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 NOISES: tuple[Corruption, ...] = tuple(
     kind(level) for kind in (GaussianNoise, MaskingNoise, SaltAndPepper) for level in (0.1, 0.4)
 )
-MOST_FEATURES = 5000  #: beyond which PCA's covariance is too large to hold
 FEW = 256  #: samples whose Jacobian is computed where it has no closed form
 
 

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from embudo.data.arrays import Matrix
-from embudo.data.batches import dense_block
+from embudo.data.batches import block_rows, dense_block
 from embudo.data.moments import geometric_median
 from embudo.data.scaling import Scaler, scaled_means
 from embudo.data.streams import Stream
 from embudo.errors import InvalidParameter
+from embudo.metrics.variance import MOST_FEATURES, Covariance
 from embudo.nn.convolutional import ToRows, TransposedConvolution
 from embudo.nn.layers import Dense, Layer, TiedDense, initialise
 from embudo.nn.network import Network
@@ -56,7 +57,8 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
         ``f(x) = s(D^T (x - m))`` and ``g(h) = D h + m``, m being the geometric median of the scaled X, at most of
         10,000 evenly spaced samples.
         "pca", for one linear layer each way, sets
-        ``f(x) = V (x - mean)`` and ``g(h) = V^T h + mean``, the rows of V being the principal axes of the scaled X.
+        ``f(x) = V (x - mean)`` and ``g(h) = V^T h + mean``, the rows of V being the principal axes of the scaled X;
+        of a stream those of its covariance, which one pass sums.
     X : array, CSR matrix or stream of shape (n_samples, n_features)
     scaler : Scaler
     seed : int
@@ -64,7 +66,7 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     Raises
     ------
     InvalidParameter
-        If there are fewer samples or features than components to find.
+        If there are fewer samples or features than components to find, or a stream has too many features.
     """
     if network.sparsity is not None:
         network.sparsity.reset()
@@ -79,27 +81,42 @@ def initialise_network(network: Network, init: str, X: Matrix, scaler: Scaler, s
     if init == "dictionary":
         _begin_dictionary(network, X, scaler, seed)
         return
-    from sklearn.decomposition import PCA
-
     encoder, decoder = cast("Dense", network.encoder[0]), cast("Dense | TiedDense", network.decoder[0])
-    n_components = encoder.weight.shape[0]
-    if n_components > min(X.shape):
-        raise InvalidParameter(
-            f'init="pca" finds at most {min(X.shape)} components in {X.shape[0]} samples of {X.shape[1]} features; '
-            f"got n_components={n_components}."
-        )
-    if isinstance(X, Stream):
-        raise InvalidParameter('init="pca" needs all samples in memory, but X is streamed: use init="auto".')
-    pca = PCA(n_components, random_state=seed % 2**32)
-    with np.errstate(invalid="ignore"):  # it divides by the variance of all, which may be 0
-        pca.fit(dense_block(X, scaler, torch.float64).numpy())
-    axes, mean = torch.from_numpy(pca.components_), torch.from_numpy(pca.mean_)
+    mean, axes = map(torch.from_numpy, _principal_axes(X, scaler, encoder.weight.shape[0], seed))
     with torch.no_grad():
         encoder.weight.copy_(axes)
         encoder.bias.copy_(-(axes @ mean))
         decoder.bias.copy_(mean)
         if not isinstance(decoder, TiedDense):
             decoder.weight.copy_(axes.T)
+
+
+def _principal_axes(X: Matrix, scaler: Scaler, n_components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and principal axes of the scaled samples, shape (n_components, n_features), in float64."""
+    if n_components > min(X.shape):
+        raise InvalidParameter(
+            f'init="pca" finds at most {min(X.shape)} components in {X.shape[0]} samples of {X.shape[1]} features; '
+            f"got n_components={n_components}."
+        )
+    if not isinstance(X, Stream):
+        from sklearn.decomposition import PCA
+
+        pca = PCA(n_components, random_state=seed % 2**32)
+        with np.errstate(invalid="ignore"):  # it divides by the variance of all, which may be 0
+            pca.fit(dense_block(X, scaler, torch.float64).numpy())
+        return pca.mean_, pca.components_
+    if X.n_features > MOST_FEATURES:
+        raise InvalidParameter(
+            f'init="pca" of a stream holds the covariance of its features, of {MOST_FEATURES} at most; X has '
+            f'{X.n_features}: use init="auto".'
+        )
+    covariance = Covariance(scaled_means(X, scaler))
+    for _, rows in X.slices(block_rows(X.n_features)):
+        covariance.update(scaler.apply(rows))
+    found = covariance.pca(n_components)
+    axes = found.axes.T[::-1]
+    greatest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1, keepdims=True), axis=1)
+    return found.mean, axes * np.sign(greatest)  # of either direction the one that scikit-learn takes
 
 
 @torch.no_grad()

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from embudo.data.arrays import as_dense
+from embudo.data.arrays import Matrix, as_dense
 from embudo.data.streams import Mapped, Stream
 from embudo.errors import InvalidParameter
 from embudo.models.autoencoder import Autoencoder
-from embudo.models.base import Pair
+from embudo.models.base import BaseAutoencoder, Pair
 from embudo.models.inference import result_dtype
 from embudo.nn.network import Affine, Network, unrolled
 
@@ -65,19 +65,19 @@ def _affine(level: Autoencoder) -> tuple[Affine, Affine] | None:
     return into, back
 
 
-def _dense_codes(level: Autoencoder, rows: np.ndarray) -> np.ndarray:
-    return as_dense(level.transform(level._in_shape(rows)))
+def _dense_codes(autoencoder: BaseAutoencoder, rows: np.ndarray) -> np.ndarray:
+    return as_dense(autoencoder.transform(autoencoder._in_shape(rows)))
+
+
+def codes_of(autoencoder: BaseAutoencoder, X: Any) -> Matrix:
+    """Return the codes of samples; those of a stream are computed anew whenever they are read."""
+    if not isinstance(X, Stream):
+        return autoencoder.transform(X)
+    dtype = np.dtype(result_dtype(X))
+    return Mapped(X, functools.partial(_dense_codes, autoencoder), autoencoder.n_components_, dtype)
 
 
 def code_pair(level: Autoencoder, pair: tuple[Any, Any]) -> Pair:
-    """Return what the next level learns from, and what it shall put out: the codes of the samples.
-
-    Those of a stream are computed anew whenever they are read.
-    """
-    X = pair[0]
-    codes: Any
-    if isinstance(X, Stream):
-        codes = Mapped(X, functools.partial(_dense_codes, level), level.n_components_, np.dtype(result_dtype(X)))
-    else:
-        codes = level.transform(X)
+    """Return what the next level learns from, and what it shall put out: the codes of the samples."""
+    codes = codes_of(level, pair[0])
     return codes, codes

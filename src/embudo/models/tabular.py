@@ -9,6 +9,7 @@ import scipy.sparse
 from sklearn.utils.validation import validate_data
 
 from embudo.data.arrays import Matrix, check_finite
+from embudo.data.streams import Mapped, Stream
 from embudo.data.tables import TableEncoder, as_frame, has_categories, is_frame
 from embudo.errors import InvalidData
 from embudo.models.composed import Composed
@@ -29,10 +30,7 @@ class Tabular(Composed):
     def _learn_columns(self, X: Any) -> Matrix:
         """Learn the columns of X, and return it validated and encoded."""
         rows = self._accepted(X, reset=True)
-        gaps = (
-            not is_frame(rows) and rows.dtype.kind == "f" and not scipy.sparse.issparse(rows) and np.isnan(rows).any()
-        )
-        self.table_ = TableEncoder.fit(rows) if is_frame(rows) or gaps else None
+        self.table_ = TableEncoder.fit(rows) if is_frame(rows) or _has_gaps(rows) else None
         return self._encoded(rows)
 
     def _accepted(self, X: Any, *, reset: bool) -> Any:
@@ -40,8 +38,9 @@ class Tabular(Composed):
         frame = as_frame(X) if is_frame(X) else None
         table = None if reset else self.table_
         if not (table.has_categories if table else reset and frame is not None and has_categories(frame)):
-            rows = self._validated(X, reset=reset, min_samples=1 + reset, allow_nan=True)
-            if self.sample_shape_ is not None or scipy.sparse.issparse(rows) or not (reset or table or self._fills()):
+            allow_nan = reset or self._takes_gaps()
+            rows = self._validated(X, reset=reset, min_samples=1 + reset, allow_nan=allow_nan)
+            if not isinstance(rows, Stream) and (self.sample_shape_ is not None or scipy.sparse.issparse(rows)):
                 check_finite(rows, getattr(self, "feature_names_in_", None))
             return rows
         if frame is None:
@@ -55,18 +54,33 @@ class Tabular(Composed):
         self.sample_shape_ = None
         return frame
 
-    def _fills(self) -> bool:
-        """Tell whether values that are missing may come where none were in training."""
-        return False
+    def _takes_gaps(self) -> bool:
+        """Tell whether values may be missing of what a fitted estimator is given."""
+        raise NotImplementedError(f"{type(self).__name__} does not say whether values may be missing.")
 
     def _encoded(self, rows: Any) -> Matrix:
-        return rows if self.table_ is None else self.table_.encode(rows)
+        if self.table_ is None:
+            return rows
+        if isinstance(rows, Stream):
+            return Mapped(rows, self.table_.encode, self.table_.n_encoded, np.dtype(np.float64))
+        return self.table_.encode(rows)
 
     def _whole(self, rows: Matrix) -> Any:
         """Return encoded samples as an autoencoder learns from them: without gaps, in the shape they came in."""
-        return self._in_shape(rows) if self.table_ is None else np.nan_to_num(rows)
+        if self.table_ is None:
+            return self._in_shape(rows)
+        if isinstance(rows, Stream):
+            return Mapped(rows, np.nan_to_num, rows.n_features, rows.dtype)
+        return np.nan_to_num(rows)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _has_gaps(rows: Any) -> bool:
+    """Tell whether a value is missing in a matrix."""
+    if isinstance(rows, Stream):
+        return rows.survey(allow_nan=True).has_gaps
+    return rows.dtype.kind == "f" and not scipy.sparse.issparse(rows) and bool(np.isnan(rows).any())

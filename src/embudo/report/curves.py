@@ -208,8 +208,7 @@ class PCAComparisonDisplay(Display):
 
 def compare_with_pca(autoencoder: BaseAutoencoder, X: Any) -> tuple[np.ndarray, int, float]:
     """Return what `PCAComparisonDisplay` is made of."""
-    from embudo.metrics.variance import Covariance, Residuals
-    from embudo.models.diagnosis import MOST_FEATURES
+    from embudo.metrics.variance import MOST_FEATURES, Covariance, Residuals
 
     if autoencoder.n_features_in_ > MOST_FEATURES:
         raise InvalidData(f"PCA of more than {MOST_FEATURES} features is not computed; X has {X.shape[1]}.")

@@ -235,8 +235,7 @@ def by_pca(autoencoder: BaseAutoencoder, X: Any, rows: np.ndarray, most: int = 5
     InvalidParameter
         If there are fewer samples or features than code units, or too many features.
     """
-    from embudo.metrics.variance import Covariance
-    from embudo.models.diagnosis import MOST_FEATURES
+    from embudo.metrics.variance import MOST_FEATURES, Covariance
 
     scaler, n_components = autoencoder.scaler_, autoencoder.n_components_
     fitted_on = scaler.apply(_flat(rows_at(X, spread(n_rows(X), most))))
