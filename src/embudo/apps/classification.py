@@ -345,7 +345,8 @@ class AutoencoderClassifier(ClassifierMixin, Exportable):
         -------
         ndarray of shape (n_samples,)
         """
-        classes: np.ndarray = self.classes_[self._logits(X).argmax(axis=1)]
+        best = self._logits(X).argmax(axis=1)
+        classes: np.ndarray = self.classes_[best]
         return classes
 
     def _logits(self, X: Any) -> np.ndarray:

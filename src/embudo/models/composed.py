@@ -166,7 +166,7 @@ class Composed(BaseEstimator):
 
         Functions are named. What `random_state` comes to is known by the first weights and the order of the samples.
         """
-        passing = {"device", "shard", "run_dir", "log_dir", "verbose", "random_state"}
+        passing = {"device", "compile", "shard", "run_dir", "log_dir", "verbose", "random_state"}
         words = {
             name: repr(plain(value))
             if isinstance(value, Part) or not callable(value)
