@@ -111,8 +111,12 @@ def run(
     TrainingInterrupted
         If Ctrl-C stopped the training; the weights are those learnt so far.
     """
-    with step.at_work():
-        return _run(step, batches, training, history, validation, open_ended, recipe, look if step.in_model else None)
+    look, gradients = look if step.in_model else None, torch.is_grad_enabled()
+    try:
+        with step.at_work():
+            return _run(step, batches, training, history, validation, open_ended, recipe, look)
+    finally:
+        torch.set_grad_enabled(gradients)  # Ctrl-C may have come in the midst of switching them off or on
 
 
 def _run(
