@@ -6,7 +6,7 @@ import safetensors.numpy
 from embudo import load
 from embudo.cli.main import main
 
-OPTIONS = ("--components", 4, "--epochs", 2, "--seed", 0, "--sparsity", "BatchTopK(2)", "--shard", "-q")
+OPTIONS = ("--components", 4, "--epochs", 2, "--seed", 0, "--sparsity", "BatchTopK(2)", "-q")
 
 
 def test_two_devices_write_one_model_and_say_so_once(files, tmp_path, capfd):
