@@ -32,6 +32,8 @@ from embudo.errors import InvalidParameter, TrainingDiverged
 from embudo.nn import sparsity
 from embudo.parts.losses import squared_error
 
+pytestmark = pytest.mark.skipif(torch.__version__ < "2.7", reason="FSDP2 runs on no CPU before torch 2.7")
+
 X = digits(n_samples=33)  # in batches of 16 the last one is a single sample, of which one process has no share
 DOUBLE = Training(2, batch_size=16, precision="float64", verbose=False)
 NAMES = (

@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from embudo.engine.objective import Objective, Reconstruction
 from embudo.engine.runtime import Runtime
 from embudo.engine.step import AutogradStep
-from embudo.errors import TrainingDiverged
+from embudo.errors import MissingDependency, TrainingDiverged
 from embudo.nn.layers import Layer
 from embudo.parts.penalties import L1, L2, KLSparsity, Neighbours
 from embudo.parts.training import Training
@@ -36,6 +36,8 @@ class ShardedStep(AutogradStep):
     in_model = False
 
     def __init__(self, objective: Objective, training: Training, runtime: Runtime) -> None:
+        if torch.__version__ < "2.7" and runtime.device.type == "cpu":
+            raise MissingDependency(f"Training(shard=True) on a CPU needs torch 2.7, not {torch.__version__}.")
         self.model = [(parameter, parameter.stride()) for parameter in objective.parameters()]
         for parameter, _ in self.model:
             parameter.data = parameter.data.contiguous()
