@@ -284,7 +284,7 @@ def test_training_loads_neither_torchs_compiler_nor_computer_algebra():
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning", "ignore:Guards may run slower:RuntimeWarning")
 def test_compiled_it_learns_the_same(monkeypatch):
     # what is traced is tested, not torch's code generator, which takes twenty seconds
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
