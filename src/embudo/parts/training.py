@@ -60,7 +60,8 @@ class Training(Part):
     compile : bool, default=False
         Whether `torch.compile` compiles the network and its losses: the first step then takes some twenty seconds,
         later ones may be faster. Gradients are found by automatic differentiation, also where they would be written
-        out, which is faster for perceptrons on a CPU. There a C++ compiler is needed.
+        out, which is faster for perceptrons on a CPU. There a C++ compiler is needed. Where several processes
+        divide the weights (`shard`) nothing is compiled.
     shard : bool, default=False
         Whether several processes divide weights, gradients and the optimizer's state among them, for a training that
         one device does not hold. Before and after it each has the whole weights. Alone, a process holds all of them.
