@@ -24,28 +24,33 @@ def memory(content: Content) -> str:
         "from",
         "peak, MiB above the model",
         "rows/s while training",
+        "of memory's",
+        "fit, s",
+        "speed of memory's fit",
         "fit, CPU s",
-        "CPU of memory's",
         "encode to .npy, CPU s",
         "loss of the epoch",
         "runs",
         "load average",
     )
-    cpu = {
-        key: statistics.median(run["fit_cpu_seconds"] / run["rows"] for run in runs)
-        for key, runs in groups(content["results"], "size", "how").items()
-    }
+    found = groups(content["results"], "size", "how")
     rows = []
-    for (size, how), runs in groups(content["results"], "size", "how").items():
-        of_memory = cpu.get((size, "memory"), cpu[("1 GB", "memory")])
+    for (size, how), runs in found.items():
+        beside = found.get((size, "memory"), found[("1 GB", "memory")])
+        training, fit = (
+            statistics.median(speed(run) for run in runs) / statistics.median(speed(run) for run in beside)
+            for speed in (lambda run: run["samples_per_second"], lambda run: run["rows"] / run["fit_seconds"])
+        )
         rows.append(
             (
                 size,
                 how,
                 span([max(run["peak_mib"], run["peak_encoding_mib"]) for run in runs], ",.0f"),
                 span([run["samples_per_second"] for run in runs], ",.0f"),
+                f"{training:.2f}",
+                span([run["fit_seconds"] for run in runs], ".1f"),
+                f"{fit:.2f}",
                 span([run["fit_cpu_seconds"] for run in runs], ".1f"),
-                f"{cpu[(size, how)] / of_memory:.2f}",
                 span([run["encode_cpu_seconds"] for run in runs], ".1f"),
                 span([run["loss"] for run in runs], ".2f"),
                 str(len(runs)),
