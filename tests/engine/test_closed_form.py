@@ -23,6 +23,7 @@ from embudo import (
     TopK,
     Training,
 )
+from embudo.engine.arithmetic import NumPy, Torch
 from embudo.engine.closed_form import ClosedFormStep
 from embudo.engine.fitting import make_step
 from embudo.engine.objective import Reconstruction
@@ -72,22 +73,33 @@ def objective_of(
 
 
 def assert_same_gradient(dtype=torch.float64, **composition) -> None:
-    """Hold the two steps against each other, two batches each, so that what is remembered counts too."""
+    """Hold the steps against each other, two batches each, so that what is remembered counts too.
+
+    The second computes by NumPy, the third by torch.
+    """
     runtime, generator = Runtime(torch.device("cpu"), dtype), torch.Generator().manual_seed(1)
     steps = [
-        kind(objective_of(dtype=dtype, **composition), Training(), runtime) for kind in (AutogradStep, ClosedFormStep)
+        kind(objective_of(dtype=dtype, **composition), Training(), runtime)
+        for kind in (AutogradStep, ClosedFormStep, ClosedFormStep)
     ]
+    steps[2].small_product = 0
     for _ in range(2):
         x = torch.rand(N, N_FEATURES, dtype=dtype, generator=generator)
         place = torch.rand(N, N_COMPONENTS, dtype=dtype, generator=generator)
-        with torch.no_grad():
-            expected, found = (step.differentiate(x, torch.cat([x, place], 1)) for step in steps)
-        assert expected.keys() == found.keys()
-        for name, value in expected.items():
-            assert_close(found[name], value, rtol=10 * TOLERANCE[dtype], atol=TOLERANCE[dtype])
-        for (name, a), b in zip(steps[0].objective.named_parameters(), steps[1].parameters, strict=True):
-            atol = TOLERANCE[dtype] * float(a.grad.abs().max())
-            assert_close(b.grad, a.grad, rtol=0, atol=atol, msg=lambda text, name=name: f"{name}: {text}")
+        terms = []
+        for step in steps:
+            with torch.no_grad(), step.at_work():
+                terms.append(step.differentiate(x, torch.cat([x, place], 1)))
+        for step, found in zip(steps[1:], terms[1:], strict=True):
+            assert found.keys() == terms[0].keys()
+            for name, value in terms[0].items():
+                assert found[name].item() == pytest.approx(
+                    value.item(), rel=10 * TOLERANCE[dtype], abs=TOLERANCE[dtype]
+                )
+            for (name, a), b in zip(steps[0].objective.named_parameters(), step.parameters, strict=True):
+                atol = TOLERANCE[dtype] * float(a.grad.abs().max())
+                assert_close(b.grad, a.grad, rtol=0, atol=atol, msg=lambda text, name=name: f"{name}: {text}")
+    assert [step.layers.by for step in steps[1:]] == [NumPy, Torch]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -139,9 +151,10 @@ def test_a_batch_of_another_size_and_a_step_in_between_do_not_matter():
     step = make_step(objective, Training(), runtime)
     other = AutogradStep(objective, Training(), runtime)
     x = torch.rand(N, N_FEATURES, dtype=torch.float64)
-    step(x, x)
+    with step.at_work():
+        step(x, x)
     other(x[:5], x[:5])
-    with torch.no_grad():
+    with torch.no_grad(), step.at_work():
         found = {name: value.item() for name, value in step.differentiate(x[:5], x[:5]).items()}
         gradient = [p.grad.clone() for p in step.parameters]
         expected = other.differentiate(x[:5], x[:5])

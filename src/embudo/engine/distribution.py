@@ -182,7 +182,7 @@ class Group(World):
     def reduce(self, parameters: Iterable[Tensor], terms: dict[str, Any]) -> dict[str, Any]:
         """Make gradients of parameters, and terms, those of the batch, given those of the share; return the terms."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        device = next(iter(terms.values())).device
+        device = next((gradient.device for gradient in gradients), None)
         values = [torch.as_tensor(term, device=device).detach().clone() for term in terms.values()]
         with _as_one([*gradients, *values]) as flat:
             self._all_reduce(flat.mul_(self.weight), dist.ReduceOp.SUM)

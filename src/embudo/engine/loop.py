@@ -86,7 +86,8 @@ def train(
                     step.set_progress(done / n_steps)
                 n = step.objective.world.rows(x)
                 for name, value in step(x, target).items():  # a number at once only where none waits for it
-                    sums[name] = sums.get(name, 0.0) + n * (value.item() if value.is_cpu else value)
+                    at_once = not isinstance(value, Tensor) or value.is_cpu
+                    sums[name] = sums.get(name, 0.0) + n * (value.item() if at_once else value)
                 done += 1
         terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
         stepped = time.perf_counter()

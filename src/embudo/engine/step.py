@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class TrainingStep:
         for rule in self.objective.rules:
             rule.done = done
 
-    def __call__(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def __call__(self, x: Tensor, target: Tensor) -> dict[str, Any]:
         """Learn from one batch, where gradients are disabled.
 
         Parameters
@@ -76,8 +77,8 @@ class TrainingStep:
 
         Returns
         -------
-        dict of str to Tensor
-            The terms of the objective before the step, scalars.
+        dict of str to Tensor or NumPy's float
+            The terms of the objective before the step.
         """
         terms = self.reduce(self.differentiate(x, target))
         if self.training.clip is not None:
@@ -87,11 +88,11 @@ class TrainingStep:
             layer.constrain()
         return terms
 
-    def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Any]:
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it finds the gradient.")
 
-    def reduce(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    def reduce(self, terms: dict[str, Any]) -> dict[str, Any]:
         """Make gradient and terms those of the batch, given those of the share; return the terms."""
         return self.objective.world.reduce(self.parameters, terms)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.special
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +80,22 @@ def forward_and_backward(activation: nn.Module | None) -> tuple[Forward, Backwar
         case nn.GELU():
             return activation, lambda d, h, z: aten.gelu_backward.default(d, z)
     raise TypeError(f"No way back through {activation} is known.")
+
+
+def by_array(activation: nn.Module | None) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    """Return the two ways through an `activation` that NumPy has too, of arrays, or None; both overwrite z and d."""
+    from torch import nn
+
+    match activation:
+        case None:
+            return lambda z: z, lambda d, h, z: d
+        case nn.ReLU():
+            return lambda z: np.maximum(z, 0, out=z), lambda d, h, z: np.multiply(d, h > 0, out=d)
+        case nn.Tanh():
+            return lambda z: np.tanh(z, out=z), lambda d, h, z: np.multiply(d, 1 - h * h, out=d)
+        case nn.Sigmoid():
+            return lambda z: scipy.special.expit(z, out=z), lambda d, h, z: np.multiply(d, h * (1 - h), out=d)
+    return None
 
 
 def derivative(activation: nn.Module | None, h: Tensor, z: Callable[[], Tensor]) -> Tensor:

@@ -46,7 +46,7 @@ class World:
 
     def rows(self, x: Tensor) -> int:
         """Return how many samples the batch has of which `x` is the share."""
-        return len(x)
+        return x.shape[0]
 
     def whole(self, x: Tensor) -> Tensor:
         """Return a tensor of the batch's shape with the share `x` in its place, and no matter what elsewhere."""

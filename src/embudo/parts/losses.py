@@ -55,7 +55,9 @@ def squared_error_gradient(output: Tensor, target: Tensor, weight: Tensor | None
     error, n = output - target, output.shape[0]
     flat = error.ravel()
     weighted = error if weight is None else error * weight
-    return flat.dot(flat if weight is None else weighted.ravel()).div_(n), weighted.mul_(2 / n)
+    loss = flat.dot(flat if weight is None else weighted.ravel()) / n
+    weighted *= 2 / n
+    return loss, weighted
 
 
 def huber_gradient(output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -80,6 +82,10 @@ GRADIENTS: dict[LossFunction, Callable[[Tensor, Tensor, Tensor | None], tuple[Te
     cross_entropy: cross_entropy_gradient,
     huber: huber_gradient,
 }
+
+
+#: the same for small arrays
+ARRAY_GRADIENTS = {squared_error: squared_error_gradient}
 
 
 def resolve_loss(loss: str | Callable[[Tensor, Tensor], Tensor], output_activation: str) -> LossFunction:
