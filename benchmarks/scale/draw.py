@@ -145,7 +145,7 @@ def wide(content: Content) -> str:
         "least",
         "embudo is times as fast",
         "peak, MiB",
-        "above weights, gradient and moments",
+        "above weights and moments",
         "embudo's share of that",
     )
     found = groups(content["results"], "size", "system")

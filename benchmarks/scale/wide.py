@@ -158,7 +158,7 @@ def measure(system: str, size: str) -> dict[str, Any]:
     return {
         "seconds": seconds[1:],
         "peak_mib": resident("VmHWM") - before,
-        "state_mib": round(4 * weights),  # weights, gradient, two moments
+        "state_mib": round(3 * weights),  # weights and two moments
     }
 
 

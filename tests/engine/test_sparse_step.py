@@ -11,15 +11,16 @@ from embudo.engine.step import AutogradStep
 from embudo.nn.sparsity import DEAD_AFTER
 
 N, M = 12, 2100  # units that no block divides
+DESCENT = SGD(1e-3)
 
 
 def data(n: int = 600) -> torch.Tensor:
     return torch.rand(n, N, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
-def steps(ae: Autoencoder, silent: int = 0) -> tuple[SparseStep, AutogradStep]:
+def steps(ae: Autoencoder, silent: int = 0, optimizer=DESCENT) -> tuple[SparseStep, AutogradStep]:
     """Return the step that the estimator takes, and the dense one of a copy, after some silence of some units."""
-    training = Training(1, batch_size=300, optimizer=SGD(1e-3), precision="float64", verbose=False)
+    training = Training(1, batch_size=300, optimizer=optimizer, precision="float64", verbose=False)
     ae.set_params(training=training, random_state=0, scale=None).partial_fit(data().numpy())
     sparse = ae._step
     assert type(sparse) is SparseStep
@@ -59,6 +60,7 @@ def steps(ae: Autoencoder, silent: int = 0) -> tuple[SparseStep, AutogradStep]:
 )
 def test_the_gradient_is_that_of_dense_autograd(params, silent):
     sparse, dense = steps(Autoencoder(M, **params), silent)
+    sparse.by_blocks = False
     x = data()
     for _ in range(2):  # buffers are used again
         found, expected = sparse.differentiate(x, x), dense.differentiate(x, x)
@@ -71,6 +73,25 @@ def test_the_gradient_is_that_of_dense_autograd(params, silent):
     for mine, theirs in zip(sparse.objective.rules, dense.objective.rules, strict=True):
         assert torch.equal(mine.silent_steps, theirs.silent_steps)
         assert mine.state_dict() == theirs.state_dict()
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["free", "tied"])
+def test_a_block_of_units_after_the_other_is_changed_as_all_at_once(tied, monkeypatch):
+    monkeypatch.setattr("embudo.nn.active.BLOCK_UNITS", 1000)
+    optimizer = Adam(1e-2, weight_decay=0.1)
+    (blocks, _), (whole, _) = (
+        steps(Autoencoder(M, sparsity=TopK(5), tied=tied), optimizer=optimizer) for _ in range(2)
+    )
+    whole.by_blocks = False
+    assert blocks.by_blocks
+    for seed in range(3):
+        x = torch.rand(32, N, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        for step in (blocks, whole):
+            with torch.no_grad():
+                step(x, x)
+    assert all(parameter.grad is None or parameter.ndim == 1 for parameter in blocks.parameters)
+    for mine, theirs in zip(blocks.parameters, whole.parameters, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("optimizer", [Adam(1e-2, weight_decay=0.1), SGD(1e-2, momentum=0.9)])

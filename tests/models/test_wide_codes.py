@@ -1,5 +1,7 @@
 """Wide codes of which few units speak: where they begin, what is kept of their weights, and decoding by active rows."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -16,6 +18,14 @@ ONCE = Training(1, batch_size=50, verbose=False)
 
 def norms(ae):
     return torch.linalg.vector_norm(ae.module_.decoder[0].weight.detach(), dim=0).numpy()
+
+
+def test_what_a_unit_sends_out_lies_together(tmp_path):
+    ae = Autoencoder(M, sparsity=TopK(5), training=ONCE, random_state=0)
+    ae.fit(np.random.default_rng(0).random((64, 12)))
+    ae.save(tmp_path / "model.safetensors")
+    for model in (ae, load(tmp_path / "model.safetensors"), copy.deepcopy(ae)):
+        assert model.module_.decoder[0].weight.t().is_contiguous()
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -12,8 +12,9 @@ from embudo.engine.objective import Objective, Reconstruction
 from embudo.engine.runtime import Runtime
 from embudo.engine.step import AutogradStep
 from embudo.nn.activations import derivative
-from embudo.nn.active import SparseCode, SparseEncoder, few_speak, set_sum, sparse_encoder
+from embudo.nn.active import SparseCode, SparseEncoder, few_speak, sparse_encoder, sums
 from embudo.nn.layers import Dense, TiedDense
+from embudo.nn.optimizers import FusedAdamW
 from embudo.parts.training import Training
 
 
@@ -42,13 +43,16 @@ class SparseStep(AutogradStep):
         self.decoder = cast("Dense | TiedDense", network.decoder[0])
         output = cast("nn.Sequential", network.decoder if logits is None else logits)
         self.after = nn.Sequential(*list(output)[1:])
-        # a row for each unit: fused optimizers are slow where memory has another order
+        # a row for each unit, as it lies in memory: fused optimizers are slow otherwise
         self.rows = nn.Parameter(self.decoder.weight.detach().t())
         self.optimizer = training.optimizer.build(
             self.rows if parameter is self.decoder.weight else parameter for parameter in self.parameters
         )
-        self.encoder_grad = torch.empty_like(self.encoder.layer.weight)
-        self.rows_grad = torch.empty_like(self.rows) if isinstance(self.decoder, Dense) else self.encoder_grad
+        #: for each wide weight the products whose sum is its gradient
+        self.wide: dict[Tensor, list[tuple[SparseCode, Tensor]]] = {}
+        self.grads: dict[Tensor, Tensor] = {}
+        laid_in_rows = self.rows.is_contiguous()
+        self.by_blocks = isinstance(self.optimizer, FusedAdamW) and training.clip is None and laid_in_rows
 
     @classmethod
     def suits(cls, objective: Objective, runtime: Runtime) -> bool:
@@ -68,6 +72,7 @@ class SparseStep(AutogradStep):
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""
         objective, rule = self.reconstruction, self.encoder.rule
         objective.zero_grad(set_to_none=True)
+        self.rows.grad = None
         if not few_speak(rule, rule.k_now):  # annealing has only begun
             terms = super().differentiate(x, target)
             if isinstance(self.decoder, Dense):
@@ -117,11 +122,30 @@ class SparseStep(AutogradStep):
             if given.requires_grad:
                 given_grad += dataclasses.replace(code, values=grad).times(layer.weight)
         if isinstance(self.decoder, TiedDense):
-            set_sum(self.encoder_grad, [*to_encoder, *to_decoder])
+            self.wide = {layer.weight: [*to_encoder, *to_decoder]}
         else:
-            set_sum(self.encoder_grad, to_encoder)
-            set_sum(self.rows_grad, to_decoder)
-            self.rows.grad, self.decoder.weight.grad = self.rows_grad, self.rows_grad.t()
-        layer.weight.grad, layer.bias.grad = self.encoder_grad, bias_grad
+            self.wide = {layer.weight: to_encoder, self.rows: to_decoder}
+        if not self.by_blocks:
+            self._set_gradients()
+        layer.bias.grad = bias_grad
         if given.requires_grad:
             given.backward(given_grad)
+
+    def _set_gradients(self) -> None:
+        """Set the gradients of the wide weights."""
+        for parameter, products in self.wide.items():
+            parameter.grad = self.grads.setdefault(parameter, torch.empty_like(parameter))
+            for rows, grad in sums(products):
+                parameter.grad[rows] = grad
+        if self.rows.grad is not None:
+            self.decoder.weight.grad = self.rows.grad.t()
+        self.wide = {}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Change the weights by the gradient; of wide ones a block of units after the other, as it is found."""
+        if self.wide:
+            cast("FusedAdamW", self.optimizer).step(blocks={p: sums(products) for p, products in self.wide.items()})
+            self.wide = {}
+        else:
+            super().update()

@@ -83,10 +83,14 @@ class TrainingStep:
         terms = self.reduce(self.differentiate(x, target))
         if self.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
-        self.optimizer.step()
+        self.update()
         for layer in self.constrained:
             layer.constrain()
         return terms
+
+    def update(self) -> None:
+        """Change the weights by the gradient."""
+        self.optimizer.step()
 
     def differentiate(self, x: Tensor, target: Tensor) -> dict[str, Any]:
         """Return the terms of the objective, and leave the gradient of their sum in ``grad`` of the parameters."""

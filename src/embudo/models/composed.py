@@ -361,7 +361,7 @@ class Composed(BaseEstimator):
             network = self._build_network().to(dtype)
         # as `to_empty` does, whose `empty_like` imports a computer algebra system for tensors without memory
         network._apply(  # type: ignore[no-untyped-call]
-            lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+            lambda tensor: torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
         )
         return network.eval()
 

@@ -79,12 +79,13 @@ class SparseCode:
         return SparseCode(self.values[where], self.units[where], starts - starts[0], self.n_components)
 
 
-def set_sum(out: Tensor, products: Sequence[tuple[SparseCode, Tensor]]) -> None:
-    """Set `out` to the sum of sparse matrices times dense ones, a block of rows at a time."""
-    for first in range(0, len(out), BLOCK_UNITS):
-        block = out[first : first + BLOCK_UNITS]
-        found = (code.part(first, first + len(block)).times(rows) for code, rows in products)
-        block.copy_(functools.reduce(torch.add, found))
+def sums(products: Sequence[tuple[SparseCode, Tensor]]) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the sum of sparse matrices times dense ones, a block of rows at a time, and which rows they are."""
+    n_rows = len(products[0][0].starts) - 1
+    for first in range(0, n_rows, BLOCK_UNITS):
+        block = slice(first, min(first + BLOCK_UNITS, n_rows))
+        found = (code.part(block.start, block.stop).times(rows) for code, rows in products)
+        yield block, functools.reduce(torch.add, found)
 
 
 def few_speak(rule: SparsityModule | None, k: int | None = None) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+#: means of gradients and of their squares, the count of steps, and what adds to it
 Moments = tuple[list[Tensor], list[Tensor], Tensor, Callable[[float], Any]]
+#: gradients of some rows of a parameter after others
+Blocks = Iterable[tuple[slice, Tensor]]
+NO_BLOCKS: Mapping[Tensor, Blocks] = MappingProxyType({})
 
 
 class Uncompiled(torch.optim.Optimizer):
@@ -35,36 +40,28 @@ class FusedAdamW(Uncompiled, torch.optim.AdamW):
         self.moments: dict[int, Moments] = {}
         super().__init__(*args, **kwargs)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Change the parameters that have a gradient."""
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], Any] | None = None, blocks: Mapping[Tensor, Blocks] = NO_BLOCKS
+    ) -> None:
+        """Change the parameters that have a gradient, and those of which `blocks` yields it, some rows at a time."""
         for i, group in enumerate(self.param_groups):
             if i not in self.moments:
                 self.moments[i] = self._moments(group["params"])
             params: list[Tensor] = group["params"]
             means, squares, count, add_to_count = self.moments[i]
             grads = [grad for parameter in params if (grad := parameter.grad) is not None]
-            if not grads:
+            in_blocks = [n for n, parameter in enumerate(params) if parameter in blocks] if blocks else []
+            if not grads and not in_blocks:
                 continue
+            add_to_count(1)
+            for n in in_blocks:
+                for rows, grad in blocks[params[n]]:
+                    _change(group, [params[n].detach()[rows]], [grad], [means[n][rows]], [squares[n][rows]], count)
             if len(grads) < len(params):
                 known = [n for n, parameter in enumerate(params) if parameter.grad is not None]
                 params, means, squares = ([a[n] for n in known] for a in (params, means, squares))
-            add_to_count(1)
-            beta1, beta2 = group["betas"]
-            torch._fused_adamw_(
-                params,
-                grads,
-                means,
-                squares,
-                [],
-                [count] * len(params),
-                lr=group["lr"],
-                beta1=beta1,
-                beta2=beta2,
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
+            if grads:
+                _change(group, params, grads, means, squares, count)
 
     step.hooked = True  # type: ignore[attr-defined]  # torch wraps methods that do not say so
 
@@ -83,3 +80,30 @@ class FusedAdamW(Uncompiled, torch.optim.AdamW):
         # a number is added to a small tensor by NumPy in a tenth of the time
         add: Callable[[float], Any] = count.numpy().__iadd__ if count.is_cpu else count.add_
         return [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states], count, add
+
+
+def _change(
+    group: dict[str, Any],
+    params: list[Tensor],
+    grads: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    count: Tensor,
+) -> None:
+    """Change parameters and the running means of their gradients and of their squares, in the step of that count."""
+    beta1, beta2 = group["betas"]
+    torch._fused_adamw_(
+        params,
+        grads,
+        means,
+        squares,
+        [],
+        [count] * len(params),
+        lr=group["lr"],
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=group["weight_decay"],
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
