@@ -79,6 +79,13 @@ def test_rows_are_the_scaled_samples_whatever_type_and_order(kind, dtype, source
     np.testing.assert_array_equal(torch.cat(list(rows.blocks())), rows.rows)
 
 
+def test_samples_stay_on_the_cpu_where_a_gpu_has_no_room_for_them(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1599, 10**9))
+    rows = make_rows(np.ones((100, 2), np.float32), Scaler(None), torch.float32, torch.device("cuda"))
+    assert isinstance(rows, TensorRows)
+    assert rows.rows.device.type == "cpu"
+
+
 @pytest.mark.parametrize("make", [sp.csr_array, sp.csr_matrix])
 def test_sparse_rows_are_those_of_the_dense_matrix(make):
     dense = RNG.random((2500, 5)) * (RNG.random((2500, 5)) < 0.3)

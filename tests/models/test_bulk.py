@@ -1,6 +1,9 @@
 """Batches encoded for other engines, and their collections."""
 
+import os
 import pickle
+import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -119,6 +122,28 @@ def test_ray_datasets_are_encoded_by_actors(named, table, tmp_path, monkeypatch)
     finally:
         ray.shutdown()
     assert found.columns.tolist() == ["key", "autoencoder0", "autoencoder1"]
+    assert found.key.tolist() == list(range(60))
+    codes = found[encoder.names].to_numpy(np.float32)
+    np.testing.assert_allclose(codes, named.transform(table[list("abcde")]), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not (shutil.which("java") or "JAVA_HOME" in os.environ), reason="Spark needs Java")
+def test_spark_takes_the_encoder_as_a_map_of_frames(named, table, tmp_path, monkeypatch):
+    sql = pytest.importorskip("pyspark.sql")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    named.save(tmp_path / "model.safetensors")
+    table.drop(columns="note").to_parquet(tmp_path / "rows.parquet")
+    encoder = BatchEncoder(tmp_path / "model.safetensors", keep="key")
+    schema = "key long, " + ", ".join(f"{name} float" for name in encoder.names)
+    spark = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", False).getOrCreate()
+    try:
+        rows = spark.read.parquet(str(tmp_path / "rows.parquet")).repartition(5)
+        codes = rows.mapInPandas(lambda frames: map(encoder, frames), schema)
+        codes.write.parquet(str(tmp_path / "codes"))
+    finally:
+        spark.stop()
+    found = pd.read_parquet(tmp_path / "codes").sort_values("key")
     assert found.key.tolist() == list(range(60))
     codes = found[encoder.names].to_numpy(np.float32)
     np.testing.assert_allclose(codes, named.transform(table[list("abcde")]), rtol=1e-5)

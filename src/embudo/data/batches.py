@@ -171,7 +171,7 @@ def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
 
 
 def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.device) -> Rows:
-    """Return the scaled samples of X: one tensor on `device`, or dense batches of a sparse matrix or a stream.
+    """Return the scaled samples of X: one tensor, on `device` if it has room, or batches of a sparse matrix or a stream.
 
     An array that needs neither scaling nor conversion is shared, not copied. A stream that fits into its window is
     read into one tensor.
@@ -180,7 +180,7 @@ def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.devic
         return SparseRows(X, scaler, dtype)
     if isinstance(X, Stream):
         streamed = StreamRows(X, scaler, dtype, device)
-        return TensorRows(torch.cat(list(streamed.blocks())).to(device)) if X.fits else streamed
+        return on_device(torch.cat(list(streamed.blocks())), device) if X.fits else streamed
     with np.errstate(over="ignore"):
         if scaler.kind is None:
             rows = np.require(X, _numpy_type(dtype), ["C", "W"])
@@ -189,7 +189,13 @@ def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.devic
             size = block_rows(X.shape[1])
             for start in range(0, len(X), size):
                 rows[start : start + size] = scaler.apply(X[start : start + size])
-    return TensorRows(torch.from_numpy(rows).to(device))
+    return on_device(torch.from_numpy(rows), device)
+
+
+def on_device(rows: Tensor, device: torch.device) -> TensorRows:
+    """Return samples on `device`; on the CPU where they would fill more than half of what memory a GPU has left."""
+    full = device.type == "cuda" and rows.nbytes > torch.cuda.mem_get_info(device)[0] / 2
+    return TensorRows(rows if full else rows.to(device))
 
 
 def _numpy_type(dtype: torch.dtype) -> type[np.floating[Any]]:
