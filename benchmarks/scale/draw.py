@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/, for tables.py
@@ -37,27 +38,31 @@ def memory(content: Content) -> str:
     rows = []
     for (size, how), runs in found.items():
         beside = found.get((size, "memory"), found[("1 GB", "memory")])
-        training, fit = (
-            statistics.median(speed(run) for run in runs) / statistics.median(speed(run) for run in beside)
-            for speed in (lambda run: run["samples_per_second"], lambda run: run["rows"] / run["fit_seconds"])
-        )
+        fit = ratio(runs, beside, lambda run: run["rows"] / run["fit_seconds"])
+        learns = "loss" in runs[0]
+        training = ratio(runs, beside, lambda run: run["samples_per_second"]) if learns else ""
         rows.append(
             (
                 size,
                 how,
                 span([max(run["peak_mib"], run["peak_encoding_mib"]) for run in runs], ",.0f"),
-                span([run["samples_per_second"] for run in runs], ",.0f"),
-                f"{training:.2f}",
+                span([run["samples_per_second"] for run in runs], ",.0f") if learns else "",
+                training,
                 span([run["fit_seconds"] for run in runs], ".1f"),
-                f"{fit:.2f}",
+                fit,
                 span([run["fit_cpu_seconds"] for run in runs], ".1f"),
                 span([run["encode_cpu_seconds"] for run in runs], ".1f"),
-                span([run["loss"] for run in runs], ".2f"),
+                span([run["loss"] for run in runs], ".2f") if learns else "",
                 str(len(runs)),
                 span([run["load"] for run in runs], ".1f"),
             )
         )
     return table(head, rows)
+
+
+def ratio(runs: list[Content], beside: list[Content], speed: Callable[[Content], float]) -> str:
+    """Return the median speed of some runs as a multiple of that of others."""
+    return f"{statistics.median(map(speed, runs)) / statistics.median(map(speed, beside)):.2f}"
 
 
 def processes(content: Content) -> str:

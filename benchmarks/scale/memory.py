@@ -1,6 +1,6 @@
 """Memory and throughput against data size: one epoch, then the codes to a file, from memory, a memory map and Parquet.
 
-Rows of 512 float32 numbers, Gaussian noise around 32 random directions, become 128 codes. Data are written to a
+A detector learns one epoch as well, and scores all rows. Rows of 512 float32 numbers, Gaussian noise around 32 random directions, become 128 codes. Data are written to a
 temporary folder, one file at a time where they are large, and removed. Each measurement is a fresh process, whose
 resident memory is counted from before the data are opened, with all libraries loaded and a small model trained. Linux.
 """
@@ -28,6 +28,8 @@ from common import Report
 N_FEATURES, N_COMPONENTS, BATCH = 512, 128, 256
 GROUP = 16_384  #: rows of a row group, 32 MiB
 SIZES = {"0.1 GB": 50_000, "1 GB": 500_000, "10 GB": 5_000_000}  #: rows
+DETECTOR = "memory map, by a detector"
+HOWS = ("memory", "memory map", DETECTOR, "Parquet")
 REPEATS = {"0.1 GB": 3, "1 GB": 3, "10 GB": 1}
 
 
@@ -69,7 +71,7 @@ def measure(path: Path, how: str) -> dict[str, Any]:
     """Fit and encode in this process, and return what that took."""
     import torch
 
-    from embudo import Autoencoder, Training, stream
+    from embudo import AnomalyDetector, Autoencoder, Training, stream
 
     torch.set_num_threads(1)
     training = Training(1, batch_size=BATCH, verbose=False)
@@ -81,28 +83,36 @@ def measure(path: Path, how: str) -> dict[str, Any]:
     X = {
         "memory": lambda: np.load(path),
         "memory map": lambda: np.load(path, mmap_mode="r"),
+        DETECTOR: lambda: np.load(path, mmap_mode="r"),
         "Parquet": lambda: stream(path),
     }[how]()
+    model = AnomalyDetector(ae, contamination=0, random_state=0) if how == DETECTOR else ae
     started, cpu = time.perf_counter(), time.process_time()
-    ae.fit(X)
+    model.fit(X)
     fitted, cpu_fitted = time.perf_counter(), time.process_time()
     peak = resident("VmHWM") - before
-    ae.transform(X, out=path.with_name("codes.npy"))
-    return {
+    if how == DETECTOR:
+        model.score_samples(X)
+    else:
+        model.transform(X, out=path.with_name("codes.npy"))
+    measured = {
         "peak_mib": peak,
         "peak_encoding_mib": resident("VmHWM") - before,
-        "samples_per_second": ae.history_["samples_per_second"][0],
         "fit_seconds": fitted - started,
         "fit_cpu_seconds": cpu_fitted - cpu,
         "encode_seconds": time.perf_counter() - fitted,
         "encode_cpu_seconds": time.process_time() - cpu_fitted,
-        "loss": ae.history_["loss"][0],
     }
+    if how == DETECTOR:
+        return measured
+    history = {name: ae.history_[name][0] for name in ("samples_per_second", "loss")}
+    return measured | history
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="where the data are written for a while; 14 GB are needed")
+    parser.add_argument("--only", nargs="+", choices=HOWS, default=HOWS, help="measure these, and keep the other rows")
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that the script works")
     parser.add_argument("--measure", nargs=2, metavar=("FILE", "HOW"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -112,6 +122,7 @@ def main() -> None:
     report = Report(
         "scale_memory",
         quick=arguments.quick,
+        measured=lambda row: row["how"] in arguments.only,
         data=f"{N_FEATURES} float32 features, Gaussian noise around 32 directions",
         model=f"{N_FEATURES}-{N_COMPONENTS}-{N_FEATURES}, linear, batch {BATCH}, scale='standard', one thread",
         row_group=GROUP,
@@ -126,7 +137,7 @@ def main() -> None:
                 raise SystemExit(
                     f"{size} need {needed / 1e9:.0f} GB of disk in '{folder}', but {free / 1e9:.0f} are free."
                 )
-            hows = ["memory", "memory map", "Parquet"][n_rows > 10**6 :]
+            hows = [how for how in HOWS[n_rows > 10**6 :] if how in arguments.only]
             paths = {how: Path(folder, f"rows{'.parquet' if how == 'Parquet' else '.npy'}") for how in hows}
             if n_rows > 10**6:  # one file at a time
                 rounds = [[how] for how in hows]
