@@ -1,8 +1,9 @@
 """Memory and throughput against data size: one epoch, then the codes to a file, from memory, a memory map and Parquet.
 
-A detector learns one epoch as well, and scores all rows. Rows of 512 float32 numbers, Gaussian noise around 32 random directions, become 128 codes. Data are written to a
-temporary folder, one file at a time where they are large, and removed. Each measurement is a fresh process, whose
-resident memory is counted from before the data are opened, with all libraries loaded and a small model trained. Linux.
+A detector learns one epoch as well, and scores all rows. Rows of 512 float32 numbers, Gaussian noise around 32 random
+directions, become 128 codes. Data are written to a temporary folder, one file at a time where they are large, and
+removed. Each measurement is a fresh process, whose resident memory is counted from before the data are opened, with all
+libraries loaded and a small model trained. Linux.
 """
 
 from __future__ import annotations
