@@ -42,7 +42,7 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the reconstructions of a batch."""
         values, units = self.encoder(x).relu().topk(K, sorted=False)
-        return self.decoder(x.new_zeros(len(x), self.decoder.in_features).scatter(1, units, values))
+        return self.decoder(values.new_zeros(len(x), self.decoder.in_features).scatter(1, units, values))
 
 
 def pytorch(x: Tensor, n_units: int, fused: bool = False) -> Step:

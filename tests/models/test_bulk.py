@@ -146,7 +146,7 @@ def test_spark_takes_the_encoder_as_a_map_of_frames(named, table, tmp_path, monk
     found = pd.read_parquet(tmp_path / "codes").sort_values("key")
     assert found.key.tolist() == list(range(60))
     codes = found[encoder.names].to_numpy(np.float32)
-    np.testing.assert_allclose(codes, named.transform(table[list("abcde")]), rtol=1e-5)
+    np.testing.assert_allclose(codes, named.transform(table[list("abcde")]), rtol=1e-5, atol=1e-6)
 
 
 def test_what_cannot_be_is_said(named, table, tmp_path):

@@ -171,7 +171,7 @@ def dense_block(rows: Matrix, scaler: Scaler, dtype: torch.dtype) -> Tensor:
 
 
 def make_rows(X: Matrix, scaler: Scaler, dtype: torch.dtype, device: torch.device) -> Rows:
-    """Return the scaled samples of X: one tensor, on `device` if that has room, or batches of what is sparse or a stream.
+    """Return the scaled samples of X: one tensor, on `device` if it has room; of what is sparse, or a stream, batches.
 
     An array that needs neither scaling nor conversion is shared, not copied. A stream that fits into its window is
     read into one tensor.
