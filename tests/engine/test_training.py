@@ -1,5 +1,6 @@
 """The loop: what one step does, when it stops, what it leaves behind."""
 
+import dataclasses
 import functools
 import os
 import signal
@@ -91,6 +92,24 @@ def test_clipping_bounds_the_whole_gradient():
     step(samples(), samples())
     moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(step.parameters, before, strict=True)])
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.01), SGD(0.01, momentum=0.9)])
+def test_means_of_dead_units_do_not_fade_into_subnormal_numbers(monkeypatch, optimizer):
+    """They take a CPU up to a hundred times as long; what is learnt is the same."""
+    X, training = samples().float(), Training(250, batch_size=10, optimizer=optimizer)
+    losses = []
+    for settled, fades in ((64, False), (10**9, True)):
+        monkeypatch.setattr("embudo.engine.loop.SETTLED", settled)
+        ae = Autoencoder(3, code_activation="relu", training=dataclasses.replace(training, epochs=1), random_state=0)
+        step = ae.partial_fit(X.numpy())._step
+        with torch.no_grad():
+            step.objective.network.encoder[0].bias[:2] = -100.0
+        with step.at_work():
+            losses.append(list(train(step, Batches(TensorRows(X), 10, seed=0), training))[-1].terms)
+        faded = (values.abs() for state in step.optimizer.state.values() for values in state.values())
+        assert any(((v > 0) & (v < torch.finfo(v.dtype).tiny)).any() for v in faded) is fades
+    assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "exponential", "warmup_cosine"])

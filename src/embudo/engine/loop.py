@@ -17,6 +17,9 @@ from embudo.engine.step import TrainingStep
 from embudo.errors import TrainingDiverged
 from embudo.parts.training import Training
 
+#: steps after which what has become too small to matter is set to 0
+SETTLED = 64
+
 
 class BatchSource(Protocol):
     """Batches by epoch."""
@@ -89,6 +92,8 @@ def train(
                     at_once = not isinstance(value, Tensor) or value.is_cpu
                     sums[name] = sums.get(name, 0.0) + n * (value.item() if at_once else value)
                 done += 1
+                if done % SETTLED == 0:
+                    step.settle()
         terms = {name: float(total) / batches.n_samples for name, total in sums.items()}
         stepped = time.perf_counter()
         step.objective.eval()

@@ -77,6 +77,10 @@ class ShardedStep(AutogradStep):
         """Return a parameter, or what is laid out as one, as a whole; all processes ask at once."""
         return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
+    def own(self, tensor: Tensor) -> Tensor:
+        """Return the part that this process holds of a parameter, or of what is laid out as one."""
+        return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
     @torch.no_grad()
     def put(self, tensor: Tensor, whole: Tensor) -> None:
         """Set a parameter, or what is laid out as one, to values that the first process has."""

@@ -22,6 +22,9 @@ from embudo.parts.architectures import MLP, Architecture
 
 INITS = ("auto", "pca", "dictionary")
 MOST_SAMPLES = 10_000  #: of which the geometric median is found
+#: how wide the output's weights begin, of what suits its activation: the noise they add to the mean is unlearnt first,
+#: by silencing units where these are rectified
+OUTPUT_WIDTH = 0.1
 
 
 def check_init(init: str, encoder: Architecture, decoder: Architecture, activations: tuple[str, str]) -> None:
@@ -136,8 +139,8 @@ def _begin_dictionary(network: Network, X: Matrix, scaler: Scaler, seed: int) ->
 def prepare_output(network: Network, X: Matrix, scaler: Scaler) -> None:
     """Let the output begin near the mean of X, of convolutions that of each channel, which early steps need not learn.
 
-    Before a sigmoid the bias is the mean's logit, and the weights are as narrow as before other activations: wide ones
-    would begin saturated.
+    Its weights begin narrow, where they are not those of the encoder too. Before a sigmoid the bias is the mean's
+    logit, and the weights are as narrow as before other activations: wide ones would begin saturated.
     """
     output, last = next(layer for layer in reversed(network.decoder) if isinstance(layer, Layer)), network.decoder[-1]
     means = torch.from_numpy(scaled_means(X, scaler))
@@ -145,7 +148,9 @@ def prepare_output(network: Network, X: Matrix, scaler: Scaler) -> None:
     mean = means.view(-1, len(bias)).mean(0)
     if isinstance(last, nn.Sigmoid):
         bias.copy_(mean.clamp(0.01, 0.99).logit())
-        if isinstance(output, Dense | TransposedConvolution):
-            output.weight.div_(4)
     elif isinstance(last, Layer | ToRows):
         bias.copy_(mean)
+    else:
+        return
+    if isinstance(output, Dense | TransposedConvolution):
+        output.weight.mul_(OUTPUT_WIDTH / (4 if isinstance(last, nn.Sigmoid) else 1))
