@@ -244,6 +244,18 @@ def explorer(content: Content) -> str:
     return table(head, rows)
 
 
+def output_width(content: Content) -> str:
+    found = groups(content["results"], "composition")
+    widths = sorted({run["width"] for run in content["results"]}, reverse=True)
+    rows = []
+    for (name,), runs in found.items():
+        by_width = {run["width"]: run for run in runs}
+        errors = [f"{by_width[width]['error']:,.4g}" for width in widths]
+        dead = [f"{by_width[width]['dead_share']:.0%}" for width in (1.0, 0.1)]
+        rows.append((name, *errors, *dead))
+    return table(("composition", *(f"error, {width:g}" for width in widths), "dead, 1", "dead, 0.1"), rows)
+
+
 def speed(work: str) -> Callable[[Content], str]:
     """Return what draws the table of one work item of bench_peers.py."""
 
@@ -270,6 +282,7 @@ TABLES: dict[str, Drawing] = {
     "selection": ("beyond_pca", selection),
     "defaults": ("defaults", defaults),
     "convolutions": ("convolutions", convolutions),
+    "output_width": ("output_width", output_width),
     "anomaly_ranking": ("anomaly", ranking),
     "false_alarms": ("anomaly", false_alarms),
     "rate_distortion": ("codec_rate_distortion", codec_tables.rate_distortion),

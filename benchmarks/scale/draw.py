@@ -65,6 +65,19 @@ def ratio(runs: list[Content], beside: list[Content], speed: Callable[[Content],
     return f"{statistics.median(map(speed, runs)) / statistics.median(map(speed, beside)):.2f}"
 
 
+def epochs(content: Content) -> str:
+    where = (1, 5, 10, 20, 30)
+    rows = [
+        (
+            system,
+            *(span([run["samples_per_second"][epoch - 1] for run in runs], ",.0f") for epoch in where),
+            span([run["loss"] for run in runs], ".1f"),
+        )
+        for (system,), runs in groups(content["results"], "system").items()
+    ]
+    return table(("system", *(f"samples/s, epoch {epoch}" for epoch in where), "loss of the last"), rows)
+
+
 def processes(content: Content) -> str:
     head = (
         "composition",
@@ -199,7 +212,7 @@ def draw_curves(content: Content) -> None:
 
 
 if __name__ == "__main__":
-    drawn = (memory, processes, sharding, growth, kills, wide)
+    drawn = (memory, processes, epochs, sharding, growth, kills, wide)
     drawings = {drawn_by.__name__: drawn_by for drawn_by in drawn}
     fill(HERE / "README.md", {name: (f"scale_{name}", drawn_by) for name, drawn_by in drawings.items()})
     draw_curves(json.loads((RESULTS / "scale_processes.json").read_text()))

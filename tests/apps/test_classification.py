@@ -97,7 +97,7 @@ def test_the_softmax_alone_is_logistic_regression_on_codes():
     head = classifier(autoencoder=FrozenEstimator(ae), fine_tune=False, training=long).fit(X[LEARNT], Y[LEARNT])
     peer = LogisticRegression(C=np.inf, max_iter=5000).fit(ae.transform(X[LEARNT]), Y[LEARNT])
     np.testing.assert_array_equal(head.autoencoder_.transform(X), ae.transform(X))
-    assert head.score(X[FRESH], Y[FRESH]) == pytest.approx(peer.score(ae.transform(X[FRESH]), Y[FRESH]), abs=0.03)
+    assert head.score(X[FRESH], Y[FRESH]) == pytest.approx(peer.score(ae.transform(X[FRESH]), Y[FRESH]), abs=0.05)
 
 
 def test_the_softmax_learns_before_the_encoder_does(monkeypatch):

@@ -145,8 +145,9 @@ def test_the_jacobian_norm_of_images_is_the_mean_over_samples(sparsity):
 
 
 def test_contraction_lowers_the_jacobian_norm_of_a_convolutional_encoder():
+    longer = Training(20, verbose=False)
     norms = [
-        Autoencoder(5, encoder=NET, penalty=Contractive(weight), **SIGMOIDS, training=QUICK, random_state=0)
+        Autoencoder(5, encoder=NET, penalty=Contractive(weight), **SIGMOIDS, training=longer, random_state=0)
         .fit(IMAGES)
         .diagnose(IMAGES)["jacobian_norm"]
         for weight in (0.0, 1.0)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import scipy.special
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -84,6 +81,8 @@ def forward_and_backward(activation: nn.Module | None) -> tuple[Forward, Backwar
 
 def by_array(activation: nn.Module | None) -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     """Return the two ways through an `activation` that NumPy has too, of arrays, or None; both overwrite z and d."""
+    import numpy as np
+    from scipy.special import expit
     from torch import nn
 
     match activation:
@@ -94,7 +93,7 @@ def by_array(activation: nn.Module | None) -> tuple[Callable[..., Any], Callable
         case nn.Tanh():
             return lambda z: np.tanh(z, out=z), lambda d, h, z: np.multiply(d, 1 - h * h, out=d)
         case nn.Sigmoid():
-            return lambda z: scipy.special.expit(z, out=z), lambda d, h, z: np.multiply(d, h * (1 - h), out=d)
+            return lambda z: expit(z, out=z), lambda d, h, z: np.multiply(d, h * (1 - h), out=d)
     return None
 
 
