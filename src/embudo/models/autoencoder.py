@@ -71,9 +71,9 @@ class Autoencoder(BaseAutoencoder):
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR matrix, for codes that are mostly 0.
     init : {"auto", "pca", "dictionary"}, default="auto"
-        First weights: drawn at random to suit each activation, or PCA's solution, for a network of one linear
-        layer each way; or "dictionary", for wide codes of one layer each way: random directions of norm 1 from the
-        geometric median of X, the same in encoder and decoder [4]_.
+        First weights: drawn at random to suit each activation, the output's a tenth as wide, around the mean of X;
+        or PCA's solution, for a network of one linear layer each way; or "dictionary", for wide codes of one layer
+        each way: random directions of norm 1 from the geometric median of X, the same in encoder and decoder [4]_.
     training : Training or None, default=None
         How long, in what steps and where to train. None is ``Training()``.
     random_state : int, RandomState or None, default=None
