@@ -50,7 +50,7 @@ class SparseStep(AutogradStep):
         )
         #: for each wide weight the products whose sum is its gradient
         self.wide: dict[Tensor, list[tuple[SparseCode, Tensor]]] = {}
-        self.grads: dict[Tensor, Tensor] = {}
+        self.grads: dict[Tensor, Tensor] = {}  #: room for those gradients, where they are wanted as a whole
         laid_in_rows = self.rows.is_contiguous()
         self.by_blocks = isinstance(self.optimizer, FusedAdamW) and training.clip is None and laid_in_rows
 
@@ -134,7 +134,9 @@ class SparseStep(AutogradStep):
     def _set_gradients(self) -> None:
         """Set the gradients of the wide weights."""
         for parameter, products in self.wide.items():
-            parameter.grad = self.grads.setdefault(parameter, torch.empty_like(parameter))
+            if parameter not in self.grads:
+                self.grads[parameter] = torch.empty_like(parameter)
+            parameter.grad = self.grads[parameter]
             for rows, grad in sums(products):
                 parameter.grad[rows] = grad
         if self.rows.grad is not None:
